@@ -1,0 +1,100 @@
+package derive
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Keyring holds all versions of the master secrets. It never changes after
+// [NewKeyring] and is safe for any number of goroutines.
+type Keyring struct {
+	entries  []Entry // in the order given
+	byID     map[entryID]*Entry
+	highest  uint32
+	schedule []step // ascending in time and version
+}
+
+// step says which version is primary from a moment on.
+type step struct {
+	from    time.Time
+	version uint32
+	entry   *Entry // the version's entry that may issue; nil if none is enabled
+}
+
+// NewKeyring builds a ring, or refuses with every fault of the entries, joined
+// by errors.Join; each is an [*EntryError]. A ring that issues nothing is
+// valid, a ring without any entry is not.
+func NewKeyring(entries []Entry) (*Keyring, error) {
+	if err := validate(entries); err != nil {
+		return nil, err
+	}
+	r := &Keyring{entries: slices.Clone(entries), byID: make(map[entryID]*Entry, len(entries))}
+	for i := range r.entries {
+		e := &r.entries[i]
+		r.byID[e.id()] = e
+		r.highest = max(r.highest, e.Version)
+	}
+	r.schedule = r.makeSchedule()
+	return r, nil
+}
+
+// makeSchedule lets every entry become active in the order of time and notes
+// each change of the primary.
+func (r *Keyring) makeSchedule() []step {
+	byTime := make([]*Entry, len(r.entries))
+	for i := range r.entries {
+		byTime[i] = &r.entries[i]
+	}
+	slices.SortStableFunc(byTime, func(a, b *Entry) int { return a.ActivateAt.Compare(b.ActivateAt) })
+
+	var schedule []step
+	var primary step
+	for _, e := range byTime {
+		if e.Version < primary.version {
+			continue
+		}
+		if e.Version > primary.version {
+			primary = step{version: e.Version}
+		}
+		if e.Status == Enabled {
+			primary.entry = e
+		}
+		primary.from = e.ActivateAt
+		schedule = append(schedule, primary)
+	}
+	return schedule
+}
+
+// Primary returns the check value of the entry that issues at the given time.
+// If none does, the error wraps [ErrNothingIssues] and says why.
+func (r *Keyring) Primary(now time.Time) (CheckValue, error) {
+	e, err := r.primary(now)
+	if err != nil {
+		return CheckValue{}, err
+	}
+	return e.Check, nil
+}
+
+func (r *Keyring) primary(now time.Time) (*Entry, error) {
+	i, _ := slices.BinarySearchFunc(r.schedule, now, func(s step, now time.Time) int {
+		if s.from.After(now) {
+			return 1
+		}
+		return -1
+	})
+	if i == 0 {
+		return nil, fmt.Errorf("%w: none is active before %s", ErrNothingIssues, r.schedule[0].from.Format(time.RFC3339))
+	}
+	s := r.schedule[i-1]
+	switch {
+	case s.entry == nil:
+		return nil, fmt.Errorf("%w: version %d is primary and not enabled", ErrNothingIssues, s.version)
+	case !s.entry.IssueUntil.IsZero() && !now.Before(s.entry.IssueUntil):
+		return nil, fmt.Errorf("%w: version %d is primary and issued until %s", ErrNothingIssues, s.version, s.entry.IssueUntil.Format(time.RFC3339))
+	}
+	return s.entry, nil
+}
+
+// Versions is N: the ring knows the versions 1 to N.
+func (r *Keyring) Versions() uint32 { return r.highest }
