@@ -9,6 +9,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto'
 export const MAX_VERSION = 2 ** 32 - 1
 export const MAX_NAMESPACE_BYTES = 128
 export const MAX_DOCUMENT_ID_BYTES = 1024
+export const LONE_SURROGATE = /\p{Surrogate}/u
 
 // HKDF, RFC 5869, with HMAC-SHA-256. Not crypto.hkdfSync: it has no separate Expand, and refuses an info of
 // more than 1024 bytes, which a long document id exceeds.
@@ -70,7 +71,7 @@ function exactly(length, bytes) {
 
 function utf8(text, minimum, maximum) {
   // Buffer.from would turn a lone surrogate into U+FFFD, and so two different ids into one.
-  if (!text.isWellFormed()) throw new TypeError('text with a lone surrogate')
+  if (LONE_SURROGATE.test(text)) throw new TypeError('text with a lone surrogate')
   const bytes = Buffer.from(text, 'utf8')
   if (bytes.length < minimum || bytes.length > maximum) throw new RangeError(`text of ${bytes.length} bytes`)
   return bytes

@@ -3,8 +3,8 @@
 
 import { readFileSync } from 'node:fs'
 import {
-  checkValue, derive, fingerprint, formatHint, hkdfExpand, hkdfExtract, issue, parseHint, referenceMilliseconds,
-  referenceText, Refusal, resolve, vectorText,
+  checkValue, derive, fingerprint, formatHint, hkdfExpand, hkdfExtract, issue, LONE_SURROGATE, parseHint,
+  referenceMilliseconds, referenceText, Refusal, resolve, vectorText,
 } from './kh1.mjs'
 
 const FILE = {
@@ -177,7 +177,7 @@ function hasMembers(object, shape) {
   ensure(members === Object.keys(shape).join(), `members ${members} instead of ${Object.keys(shape).join()}`)
   for (const name in shape) {
     ensure(typeof object[name] === shape[name] && object[name] !== null, `${name} is not of type ${shape[name]}`)
-    ensure(shape[name] !== 'string' || object[name].isWellFormed(), `${name} has a lone surrogate`)
+    ensure(shape[name] !== 'string' || !LONE_SURROGATE.test(object[name]), `${name} has a lone surrogate`)
   }
 }
 
