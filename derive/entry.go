@@ -56,8 +56,12 @@ func ParseStatus(name string) (Status, error) {
 	return 0, fmt.Errorf("is not a status: write enabled, resolve_only, disabled or destroyed")
 }
 
-// active tells whether the entry is a candidate for primary.
-func (e *Entry) active(now time.Time) bool { return !now.Before(e.ActivateAt) }
+// public is the entry without its secrets.
+func (e *Entry) public() Entry {
+	p := *e
+	p.MasterKey, p.SaltKey = Secret{}, Secret{}
+	return p
+}
 
 // id is what a hint names an entry by.
 func (e *Entry) id() entryID { return entryID{e.Version, e.Check.Fingerprint()} }

@@ -66,23 +66,38 @@ func (r *Keyring) makeSchedule() []step {
 	return schedule
 }
 
-// Primary returns the check value of the entry that issues at the given time.
+// Primary returns the entry that issues at the given time, without its secrets.
 // If none does, the error wraps [ErrNothingIssues] and says why.
-func (r *Keyring) Primary(now time.Time) (CheckValue, error) {
+func (r *Keyring) Primary(now time.Time) (Entry, error) {
 	e, err := r.primary(now)
 	if err != nil {
-		return CheckValue{}, err
+		return Entry{}, err
 	}
-	return e.Check, nil
+	return e.public(), nil
 }
 
-func (r *Keyring) primary(now time.Time) (*Entry, error) {
+// NextActivation is the first time after now at which another entry becomes a
+// candidate for issuing by its ActivateAt, or the zero time if there is none.
+func (r *Keyring) NextActivation(now time.Time) time.Time {
+	if i := r.stepAfter(now); i < len(r.schedule) {
+		return r.schedule[i].from
+	}
+	return time.Time{}
+}
+
+// stepAfter is the index of the first step that has not come yet.
+func (r *Keyring) stepAfter(now time.Time) int {
 	i, _ := slices.BinarySearchFunc(r.schedule, now, func(s step, now time.Time) int {
 		if s.from.After(now) {
 			return 1
 		}
 		return -1
 	})
+	return i
+}
+
+func (r *Keyring) primary(now time.Time) (*Entry, error) {
+	i := r.stepAfter(now)
 	if i == 0 {
 		return nil, fmt.Errorf("%w: none is active before %s", ErrNothingIssues, r.schedule[0].from.Format(time.RFC3339))
 	}
@@ -98,3 +113,13 @@ func (r *Keyring) primary(now time.Time) (*Entry, error) {
 
 // Versions is N: the ring knows the versions 1 to N.
 func (r *Keyring) Versions() uint32 { return r.highest }
+
+// Entries returns a copy of the entries, in the order in which they were given
+// and without their secrets.
+func (r *Keyring) Entries() []Entry {
+	entries := make([]Entry, len(r.entries))
+	for i := range r.entries {
+		entries[i] = r.entries[i].public()
+	}
+	return entries
+}
