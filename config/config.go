@@ -1,0 +1,114 @@
+// Package config reads keyhint's configuration: defaults, then a YAML file, then
+// KEYHINT_ environment variables for single values. What it returns is valid as
+// a whole; what it refuses, it refuses with every fault, its place and its mend.
+package config
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// Config is a valid configuration. It is not changed after [Load].
+type Config struct {
+	File    string   // path it was read from
+	Sources []string // paths of all files it was read from: File, secrets, keys, certificates
+	Server  Server
+	Admin   Admin
+	Auth    Auth
+	Keyring Keyring
+	Log     Log
+
+	digest [sha256.Size]byte // of what the sources held
+}
+
+// maxFileSize bounds the configuration file, in bytes. 10,000 ring entries
+// with inline secrets take 2.5 MB.
+const maxFileSize = 16 << 20
+
+// Places where [Find] looks.
+const (
+	fileEnv    = "KEYHINT_CONFIG"
+	localFile  = "keyhint.yaml"
+	systemFile = "/etc/keyhint/keyhint.yaml"
+)
+
+// Find names the configuration file: flag if it is not empty, else the
+// environment's KEYHINT_CONFIG, else ./keyhint.yaml, else
+// /etc/keyhint/keyhint.yaml. The error wraps fs.ErrNotExist if there is none.
+func Find(flag string) (string, error) {
+	if flag != "" {
+		return flag, nil
+	}
+	if path := os.Getenv(fileEnv); path != "" {
+		return path, nil
+	}
+	for _, path := range []string{localFile, systemFile} {
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("no configuration: neither ./%s nor %s: %w", localFile, systemFile, fs.ErrNotExist)
+}
+
+// Flags are single settings from the command line, by their path, such as
+// server.address. They win over the environment and the file.
+type Flags map[string]string
+
+// Load reads and validates a configuration file together with the environment,
+// the flags and the secrets that it names. The error is an [*Error], or tells
+// that the file cannot be read.
+func Load(path string, flags Flags) (*Config, error) {
+	data, info, err := readFile(path, maxFileSize)
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	defer clear(data)
+	return parse(path, data, info, flags)
+}
+
+// parse is [Load] of a file's content.
+func parse(path string, data []byte, info fs.FileInfo, flags Flags) (*Config, error) {
+	root, problem := parseYAML(data)
+	if problem != nil {
+		return nil, &Error{path, []*Problem{problem}}
+	}
+	doc, elsewhere, problems := decode(root, flags)
+	v := newValidation(root, elsewhere, problems)
+	c := v.config(doc)
+	v.inputs.Write(data)
+	c.File, c.Sources, c.digest = path, append(v.sources, path), [sha256.Size]byte(v.inputs.Sum(nil))
+	if doc.hasInlineSecrets() {
+		if err := checkNotWorldReadable(path, info); err != nil {
+			v.note(&Problem{Text: err.Error()})
+		}
+	}
+	if len(v.problems) > 0 {
+		return nil, &Error{path, v.sorted()}
+	}
+	return c, nil
+}
+
+func readFile(path string, maxSize int) ([]byte, fs.FileInfo, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe would block
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, int64(maxSize)+1))
+	if err == nil && len(data) > maxSize {
+		err = fmt.Errorf("%s is larger than %d MiB", path, maxSize>>20)
+	}
+	return data, info, err
+}
