@@ -1,0 +1,162 @@
+package config
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// Reloader keeps a running configuration up to date with its files. A new one
+// comes into force as a whole or not at all.
+type Reloader struct {
+	flags   Flags
+	apply   func(*Config) error
+	log     *slog.Logger
+	current *Config
+	status  atomic.Pointer[ReloadStatus]
+}
+
+// ReloadStatus says how the last reading of the files went.
+type ReloadStatus struct {
+	Success time.Time // the last reading that could be used
+	Failure time.Time // since when readings are refused; zero if the last one was not
+	Cause   error     // of the last refusal; nil if there is none now
+}
+
+// Retries of a load that is refused: files that are replaced one after the
+// other do not fit together for a moment.
+const (
+	loadAttempts  = 5
+	retryInterval = 250 * time.Millisecond
+)
+
+// NewReloader begins with the configuration that is in force. apply puts
+// another one in force; if it returns an error, the former must still be.
+func NewReloader(current *Config, flags Flags, apply func(*Config) error, log *slog.Logger) *Reloader {
+	r := &Reloader{flags: flags, apply: apply, log: log, current: current}
+	r.status.Store(&ReloadStatus{Success: time.Now()})
+	return r
+}
+
+// Status is how the last reading went. It is safe for any number of goroutines.
+func (r *Reloader) Status() ReloadStatus { return *r.status.Load() }
+
+// Ready returns why the configuration in force is not the one in the files, or nil.
+func (r *Reloader) Ready() error {
+	if s := r.Status(); s.Cause != nil {
+		return fmt.Errorf("since %s the configuration in the files is refused and the former one stays in force: %w",
+			s.Failure.UTC().Format(time.RFC3339), s.Cause)
+	}
+	return nil
+}
+
+// Run reads the files again after each change, after each signal and at the
+// configured interval, until ctx is done.
+func (r *Reloader) Run(ctx context.Context, signals <-chan os.Signal) {
+	watcher := newWatcher(r.log)
+	watcher.follow(r.current.Sources)
+	changes := watcher.changes(ctx)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-changes:
+		case <-signals:
+			r.log.Info("reading the configuration again on a signal")
+		case <-time.After(r.current.Keyring.ReloadInterval):
+		}
+		r.reload(ctx)
+		watcher.follow(r.current.Sources)
+	}
+}
+
+// reload reads the files until they make a configuration that can replace the
+// present one, or the attempts are used up.
+func (r *Reloader) reload(ctx context.Context) {
+	var next *Config
+	var err error
+	for attempt := range loadAttempts {
+		if attempt > 0 {
+			select {
+			case <-time.After(retryInterval):
+			case <-ctx.Done():
+				return
+			}
+		}
+		if next, err = r.load(); err == nil {
+			break
+		}
+	}
+	if err == nil && next.digest != r.current.digest {
+		if err = r.apply(next); err == nil {
+			r.reportFixed(next)
+			r.current = next
+		}
+	}
+	r.report(err)
+}
+
+func (r *Reloader) load() (*Config, error) {
+	next, err := Load(r.current.File, r.flags)
+	if err != nil {
+		return nil, err
+	}
+	return next, next.Replaces(r.current)
+}
+
+// Replaces returns nil if a process may go on with c in place of old without
+// losing a session, and otherwise every reason (DESIGN section 4).
+func (c *Config) Replaces(old *Config) error {
+	err := c.Keyring.Ring.Replaces(old.Keyring.Ring)
+	if c.Keyring.Namespace != old.Keyring.Namespace {
+		err = errors.Join(err, fmt.Errorf("keyring.namespace has changed from %q to %q: every session would be lost; restore it, and serve another namespace with another instance",
+			old.Keyring.Namespace, c.Keyring.Namespace))
+	}
+	if err != nil {
+		return fmt.Errorf("%s cannot replace the configuration in force: %w", c.File, err)
+	}
+	return nil
+}
+
+// report notes the outcome, and logs it where it differs from the last one.
+func (r *Reloader) report(err error) {
+	old, now := r.Status(), time.Now()
+	if err == nil {
+		if old.Cause != nil {
+			r.log.Info("the configuration in the files is good again", "config", r.current.File)
+		}
+		r.status.Store(&ReloadStatus{Success: now})
+		return
+	}
+	next := ReloadStatus{Success: old.Success, Failure: old.Failure, Cause: err}
+	if old.Cause == nil {
+		next.Failure = now
+	}
+	if old.Cause == nil || old.Cause.Error() != err.Error() {
+		r.log.Error("the configuration in the files is refused; the former one stays in force",
+			"config", r.current.File, "cause", err, "since", next.Failure)
+	}
+	r.status.Store(&next)
+}
+
+// reportFixed names what has changed in the files and cannot change in a process.
+func (r *Reloader) reportFixed(next *Config) {
+	for _, fixed := range []struct {
+		setting string
+		differs bool
+	}{
+		{"server.address", next.Server.Address != r.current.Server.Address},
+		{"server.tls", (next.Server.TLS == nil) != (r.current.Server.TLS == nil)},
+		{"admin.address", next.Admin.Address != r.current.Admin.Address},
+		{"log.format", next.Log.Format != r.current.Log.Format},
+		{"keyring.ledger_file", next.Keyring.LedgerFile != r.current.Keyring.LedgerFile},
+	} {
+		if fixed.differs {
+			r.log.Warn("a changed setting takes effect at the next start only", "setting", fixed.setting)
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package config
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// settleTime is how long a burst of events may go on before it counts as one.
+const settleTime = 100 * time.Millisecond
+
+// watcher tells of changes in the folders where watched files are. Folders, not
+// files: a file that is replaced or created anew is another file, and so is what
+// a symbolic link points to after it was swapped.
+//
+// It is a convenience. Where the operating system gives no events, or runs out
+// of watches, the interval finds the change a little later.
+type watcher struct {
+	events *fsnotify.Watcher // nil if there are none to be had
+	log    *slog.Logger
+}
+
+func newWatcher(log *slog.Logger) *watcher {
+	events, err := fsnotify.NewWatcher()
+	if err != nil {
+		log.Warn("changes of files are noticed at the reload interval only", "cause", err)
+	}
+	return &watcher{events, log}
+}
+
+// follow watches the folders of these files, and of what links to them lead to.
+func (w *watcher) follow(files []string) {
+	if w.events == nil {
+		return
+	}
+	folders := make(map[string]bool)
+	for _, file := range files {
+		folders[filepath.Dir(file)] = true
+		if target, err := filepath.EvalSymlinks(file); err == nil {
+			folders[filepath.Dir(target)] = true
+		}
+	}
+	for _, watched := range w.events.WatchList() {
+		if !folders[watched] {
+			w.events.Remove(watched)
+		}
+	}
+	for folder := range folders {
+		if err := w.events.Add(folder); err != nil {
+			w.log.Warn("changes of files in a folder are noticed at the reload interval only", "folder", folder, "cause", err)
+		}
+	}
+}
+
+// changes sends once for each burst of events, until ctx is done.
+func (w *watcher) changes(ctx context.Context) <-chan struct{} {
+	bursts := make(chan struct{})
+	if w.events == nil {
+		return bursts
+	}
+	go func() {
+		defer w.events.Close()
+		var settled <-chan time.Time
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-w.events.Errors: // an overflow, after which something has changed
+			case <-w.events.Events:
+			case <-settled:
+				settled = nil
+				select {
+				case bursts <- struct{}{}:
+				case <-ctx.Done():
+					return
+				}
+				continue
+			}
+			if settled == nil {
+				settled = time.After(settleTime)
+			}
+		}
+	}()
+	return bursts
+}
