@@ -1,0 +1,372 @@
+package access
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"keyhint/httpapi/strictjson"
+)
+
+// Forward lets the host application decide, by its own session: it posts
+// {"documentId": …, "operation": …} to one fixed URL, with the Cookie and
+// Authorization of the caller's request and nothing else of it.
+//
+//   - 200 with Content-Type application/json (or …+json) and {"allow": true} allows.
+//   - 200 with {"allow": false}, and 403, are [ErrDenied]; 401 is [ErrUnauthenticated].
+//   - All else is [ErrUnavailable]: any other status, redirects included, any other
+//     body, one over 64 KiB, no whole answer in time, no connection.
+//
+// Every decision is asked for anew. The host's Set-Cookie does not reach the
+// caller, so its answer must not replace the session.
+//
+// No error repeats a credential, a document id or anything that the host wrote.
+// A Forward is safe for any number of goroutines.
+type Forward struct {
+	url        string
+	timeout    time.Duration
+	transport  *http.Transport // not a Client: it follows no redirect and keeps no cookie
+	slots      chan struct{}   // holds one element for each call in flight
+	subjectKey []byte
+	observe    func(string, time.Duration)
+
+	mutex        sync.Mutex
+	failure      error // of the last call; nil if the host decided
+	failingSince time.Time
+}
+
+// ForwardConfig is what a [Forward] works with. All fields are required unless
+// said otherwise.
+type ForwardConfig struct {
+	URL           string         // https, or http on loopback; without user name and fragment
+	Timeout       time.Duration  // of a decision in total, from waiting for a free slot to the answer's last byte
+	RootCAs       *x509.CertPool // that the host's certificate is verified against; nil: the system's
+	MaxConcurrent int            // calls in flight; others wait
+
+	// Observe is told the outcome of every decision, one of the Forward
+	// constants, and how long it took. It may be nil.
+	Observe func(outcome string, took time.Duration)
+}
+
+// The outcomes that [ForwardConfig] Observe is told.
+const (
+	ForwardAllow           = "allow"
+	ForwardDeny            = "deny"
+	ForwardUnauthenticated = "unauthenticated"
+	ForwardUnavailable     = "unavailable"
+	ForwardCanceled        = "canceled" // the caller went away first: no fault of the host
+)
+
+const (
+	forwardMaxBody   = 64 << 10 // bytes of the host's answer
+	forwardMaxHeader = 64 << 10 // bytes
+
+	// A connection is given up before the 5 seconds after which Node and Apache
+	// close it: a POST on a connection that is just being closed fails, and
+	// net/http rightly does not repeat it.
+	forwardIdleTimeout = 4 * time.Second
+)
+
+// NewForward validates the configuration. It does not call the host.
+func NewForward(c ForwardConfig) (*Forward, error) {
+	if err := forwardCheckURL(c.URL); err != nil {
+		return nil, err
+	}
+	if c.Timeout <= 0 {
+		return nil, errors.New("timeout is not positive")
+	}
+	if c.MaxConcurrent <= 0 {
+		return nil, errors.New("max_concurrent is not positive")
+	}
+	subjectKey := make([]byte, sha256.Size)
+	rand.Read(subjectKey)
+	return &Forward{
+		url:     c.URL,
+		timeout: c.Timeout,
+		transport: &http.Transport{
+			Proxy: nil, // not even the environment's
+			// These two outlive the call they were begun for.
+			DialContext:            (&net.Dialer{Timeout: c.Timeout}).DialContext,
+			TLSHandshakeTimeout:    c.Timeout,
+			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.RootCAs},
+			DisableCompression:     true,
+			MaxIdleConnsPerHost:    c.MaxConcurrent,
+			IdleConnTimeout:        forwardIdleTimeout,
+			MaxResponseHeaderBytes: forwardMaxHeader,
+			ForceAttemptHTTP2:      true,
+			HTTP2: &http.HTTP2Config{
+				MaxReceiveBufferPerStream: 2 * forwardMaxBody,
+				// All calls share one connection, so a dead one must be noticed.
+				SendPingTimeout: c.Timeout,
+				PingTimeout:     c.Timeout,
+			},
+		},
+		slots:      make(chan struct{}, c.MaxConcurrent),
+		subjectKey: subjectKey,
+		observe:    c.Observe,
+	}, nil
+}
+
+// forwardCheckURL does not repeat the URL, which may hold a password.
+func forwardCheckURL(raw string) error {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil || u.Hostname() == "":
+		return errors.New("url is not absolute: write it as https://host/path")
+	case u.User != nil:
+		return errors.New("url holds a user name: remove it")
+	case strings.Contains(raw, "#"):
+		return errors.New("url has a fragment: remove it")
+	case u.Scheme == "https", u.Scheme == "http" && forwardIsLoopback(u.Hostname()):
+		return nil
+	}
+	return errors.New("url is neither https nor http on this machine's loopback: callers' credentials are sent to it")
+}
+
+func forwardIsLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
+}
+
+// Identify takes the caller's Cookie and Authorization as they are; what they
+// are worth, the host says. A request that has neither is refused without asking
+// it: there is nothing to decide on. So is one that has one of them twice: keyhint
+// and the host must not differ in whose request it is.
+func (f *Forward) Identify(r *http.Request) (Caller, error) {
+	cookies, authorizations := r.Header.Values("Cookie"), r.Header.Values("Authorization")
+	if len(cookies) > 1 || len(authorizations) > 1 {
+		return nil, fmt.Errorf("%w: more than one Cookie or Authorization header", ErrUnauthenticated)
+	}
+	c := &forwardCaller{forward: f, cookie: strings.Join(cookies, ""), authorization: strings.Join(authorizations, "")}
+	if c.cookie == "" && c.authorization == "" {
+		return nil, fmt.Errorf("%w: neither Cookie nor Authorization header", ErrUnauthenticated)
+	}
+	c.subject = f.subject(c.cookie, c.authorization)
+	return c, nil
+}
+
+// subject is the first 8 bytes of an HMAC over both headers, each after its
+// length as 4 bytes, in hex.
+func (f *Forward) subject(headers ...string) string {
+	mac := hmac.New(sha256.New, f.subjectKey)
+	for _, h := range headers {
+		mac.Write(binary.BigEndian.AppendUint32(nil, uint32(len(h))))
+		mac.Write([]byte(h))
+	}
+	return hex.EncodeToString(mac.Sum(nil)[:8])
+}
+
+// Ready returns nil if the last call got a decision, or none was made yet, and
+// otherwise since when and why calls fail.
+//
+// It is a detail for people and alerts. Whoever decides on readiness should show
+// it and go on taking requests: an instance that gets none makes no call and
+// would never be ready again; every replica asks the same host, so taking one
+// out serves nobody; and a caller who finds a document id that the host answers
+// with 500 could take out all of them. Users get a prompt 503 either way, and
+// are served again with the first call that succeeds.
+func (f *Forward) Ready() error {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	if f.failure == nil {
+		return nil
+	}
+	return fmt.Errorf("since %s: %w", f.failingSince.UTC().Format(time.RFC3339), f.failure)
+}
+
+// forwardCaller holds credentials. It prints as its subject.
+type forwardCaller struct {
+	forward               *Forward
+	cookie, authorization string // at most one of them is empty
+	subject               string
+}
+
+// Subject is a pseudonym of the credentials, which cannot be turned back. It is
+// another one after a restart and in another replica. It does not name a person:
+// whoever adds a cookie gets another one, so limits by subject hold honest
+// callers only, and need a limit by address beside them.
+func (c *forwardCaller) Subject() string { return c.subject }
+
+func (c *forwardCaller) String() string   { return c.subject }
+func (c *forwardCaller) GoString() string { return c.subject }
+
+// forwardQuestion is the body that the host gets.
+type forwardQuestion struct {
+	DocumentID string    `json:"documentId"`
+	Operation  Operation `json:"operation"`
+}
+
+// MayOpen asks the host. If ctx is canceled first, the error wraps
+// [context.Canceled] besides [ErrUnavailable].
+func (c *forwardCaller) MayOpen(ctx context.Context, documentID string, operation Operation) error {
+	question, err := json.Marshal(forwardQuestion{documentID, operation})
+	if err != nil {
+		return fmt.Errorf("%w: the document id is not UTF-8", ErrDenied)
+	}
+	start := time.Now()
+	bounded, cancel := context.WithTimeout(ctx, c.forward.timeout)
+	defer cancel()
+	err = c.ask(bounded, question)
+	switch {
+	case err == nil, errors.Is(err, ErrDenied), errors.Is(err, ErrUnauthenticated):
+	case errors.Is(ctx.Err(), context.Canceled):
+		err = fmt.Errorf("%w: the caller went away: %w", ErrUnavailable, context.Canceled)
+	default:
+		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	c.forward.settle(err, time.Since(start))
+	return err
+}
+
+// ask returns nil, ErrDenied, ErrUnauthenticated, or why there is no decision.
+func (c *forwardCaller) ask(ctx context.Context, question []byte) error {
+	select {
+	case c.forward.slots <- struct{}{}:
+		defer func() { <-c.forward.slots }()
+	case <-ctx.Done():
+		return errForwardBusy
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.forward.url, bytes.NewReader(question))
+	if err != nil {
+		return err // not since NewForward parsed the URL
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Accept", "application/json")
+	request.Header.Set("User-Agent", "keyhint")
+	if c.cookie != "" {
+		request.Header.Set("Cookie", c.cookie)
+	}
+	if c.authorization != "" {
+		request.Header.Set("Authorization", c.authorization)
+	}
+	response, err := c.forward.transport.RoundTrip(request)
+	if err != nil {
+		return forwardSymptom(err)
+	}
+	defer response.Body.Close()
+	return forwardVerdict(response)
+}
+
+func forwardVerdict(r *http.Response) error {
+	var body []byte
+	var broken error
+	if r.StatusCode >= 200 { // a 101 has no body that a timeout would end
+		// Whatever the status, reading to the end keeps the connection.
+		body, broken = io.ReadAll(io.LimitReader(r.Body, forwardMaxBody+1))
+	}
+	switch {
+	case r.StatusCode == http.StatusUnauthorized:
+		return fmt.Errorf("%w: the host application answered 401", ErrUnauthenticated)
+	case r.StatusCode == http.StatusForbidden:
+		return fmt.Errorf("%w: the host application answered 403", ErrDenied)
+	case r.StatusCode != http.StatusOK:
+		return fmt.Errorf("the host application answered %d", r.StatusCode)
+	case !forwardIsJSON(r.Header):
+		return errForwardNotJSON
+	case broken != nil:
+		return forwardSymptom(broken)
+	case len(body) > forwardMaxBody:
+		return errForwardTooLong
+	}
+	members, err := strictjson.Object(body, "allow")
+	if err != nil {
+		return fmt.Errorf("reading the host application's answer: %w", err)
+	}
+	switch members["allow"].Kind() {
+	case jsontext.KindTrue:
+		return nil
+	case jsontext.KindFalse:
+		return fmt.Errorf("%w: the host application does not allow it", ErrDenied)
+	}
+	return errForwardNoAllow
+}
+
+func forwardIsJSON(h http.Header) bool {
+	types := h.Values("Content-Type")
+	if len(types) != 1 {
+		return false
+	}
+	name, parameters, err := mime.ParseMediaType(types[0])
+	charset, given := parameters["charset"]
+	return err == nil && (name == "application/json" || strings.HasSuffix(name, "+json")) &&
+		(!given || strings.EqualFold(charset, "utf-8"))
+}
+
+// Why there is no decision.
+var (
+	errForwardBusy    = errors.New("as many calls to the host application as may run at once are waiting for its answer")
+	errForwardTimeout = errors.New("the host application did not answer in time")
+	errForwardEnded   = errors.New("the host application ended the connection before its answer was complete")
+	errForwardNotHTTP = errors.New("the host application answered with something else than HTTP, or with a header over 64 KiB")
+	errForwardNotJSON = errors.New("the host application answered 200, but with a Content-Type that is not JSON")
+	errForwardTooLong = errors.New("the host application answered with more than 64 KiB")
+	errForwardNoAllow = errors.New(`the host application answered 200, but "allow" is neither true nor false`)
+)
+
+// forwardSymptom passes on what the network and certificates are at fault for.
+// Other errors of net/http may quote the answer, which may echo the request.
+func forwardSymptom(err error) error {
+	var timeout net.Error
+	var certificate *tls.CertificateVerificationError
+	var record tls.RecordHeaderError // the host speaks no TLS
+	var network *net.OpError
+	switch {
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return errForwardTimeout
+	case errors.As(err, &certificate):
+		return certificate
+	case errors.As(err, &network):
+		return network
+	case errors.As(err, &record):
+		return record
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errForwardEnded
+	}
+	return errForwardNotHTTP
+}
+
+// settle keeps the outcome of a decision for Ready, and tells it to Observe.
+func (f *Forward) settle(err error, took time.Duration) {
+	f.mutex.Lock()
+	outcome := ForwardAllow
+	switch {
+	case errors.Is(err, context.Canceled): // says nothing about the host
+		outcome = ForwardCanceled
+	case errors.Is(err, ErrUnavailable):
+		outcome = ForwardUnavailable
+		if f.failure == nil {
+			f.failingSince = time.Now()
+		}
+		f.failure = err
+	case errors.Is(err, ErrUnauthenticated):
+		outcome, f.failure = ForwardUnauthenticated, nil
+	case errors.Is(err, ErrDenied):
+		outcome, f.failure = ForwardDeny, nil
+	default:
+		f.failure = nil
+	}
+	f.mutex.Unlock()
+	if f.observe != nil {
+		f.observe(outcome, took)
+	}
+}
