@@ -34,6 +34,8 @@ const devFile = `# Made by "keyhint dev" for development on this machine. The ke
 # control, and keep it: without it, what was encrypted is lost.
 server:
   address: 127.0.0.1:8080
+  cors:
+    origins: [] # of pages that may read keys, such as http://localhost:3000
 admin:
   address: "" # no private listener
 auth:

@@ -110,11 +110,12 @@ func (e entry) String() string {
 
 // ring is a configuration with these entries.
 func ring(entries ...entry) string {
-	text := head
+	var b strings.Builder
+	b.WriteString(head)
 	for _, e := range entries {
-		text += e.String()
+		b.WriteString(e.String())
 	}
-	return text
+	return b.String()
 }
 
 // write puts a configuration into a fresh folder, which becomes the current

@@ -120,8 +120,7 @@ func newBreaker(t *testing.T, seed uint64) *breaker {
 	return b
 }
 
-// restOfFile gives every setting a line that can be broken. The mode is jwt, so
-// that nothing of it is passed over.
+// restOfFile, with one of the modes, gives every setting a line that can be broken.
 const restOfFile = `  namespace: tenant
   max_age: 720h
   ledger_file: /var/lib/keyhint/ledger.json

@@ -85,6 +85,8 @@ func (v *validation) server(s serverSection) Server {
 	v.address("server.address", s.Address, "127.0.0.1:8080")
 	if !routable.MatchString(s.Path) || path.Clean(s.Path) != s.Path {
 		v.refuse("server.path", "is not a path that can be served: write one such as /v1/key, of letters, digits and . _ ~ -")
+	} else if s.Path == "/openapi.yaml" {
+		v.refuse("server.path", "is where the description of the API is served: write another, such as /v1/key")
 	}
 	return Server{
 		Address: s.Address, Path: s.Path,

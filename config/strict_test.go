@@ -169,6 +169,8 @@ func TestLoadRefusesValuesOutOfRange(t *testing.T) {
 		refused{"path: " + value, base + "server:\n  path: " + fmt.Sprintf("%q", value) + "\n",
 			"keyhint.yaml: line 10: server.path " + path}.check(t)
 	}
+	refused{"path of the description", base + "server:\n  path: /openapi.yaml\n",
+		"keyhint.yaml: line 10: server.path is where the description of the API is served: write another, such as /v1/key"}.check(t)
 	for _, value := range []string{"0.0.0.0:8080", ":8080", "[::]:8080", "192.0.2.1:8080", "keyhint.example:8080", "localhost.example:8080"} {
 		refused{"no access control on " + value, base + "server:\n  address: " + fmt.Sprintf("%q", value) + "\n",
 			"keyhint.yaml: line 2: auth.mode is none, which gives every caller every key, and server.address is not a loopback address: set server.address to 127.0.0.1:8080, or server.tls with client_ca_file and client_names, or another mode"}.check(t)
