@@ -1,0 +1,56 @@
+package httpapi
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"keyhint/httpapi/access"
+	"keyhint/httpapi/ratelimit"
+)
+
+// limitAddress bounds the requests of each client address.
+func (s *server) limitAddress(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if ok, wait := s.PerAddress.Allow(ratelimit.AddressKey(s.Clients.Address(c.Request()))); !ok {
+			return rateLimitedFor(wait)
+		}
+		return next(c)
+	}
+}
+
+// protectCookies refuses what a page of another origin made a browser send with
+// its cookies.
+func (s *server) protectCookies(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if err := s.CORS.Protect(c.Request()); err != nil {
+			return fmt.Errorf("%w: %w", access.ErrDenied, err)
+		}
+		return next(c)
+	}
+}
+
+// identify settles who asks, before anything of the body is read, and bounds
+// the requests of each subject.
+func (s *server) identify(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		caller, err := s.Access.Identify(c.Request())
+		if err != nil {
+			return err
+		}
+		if subject := caller.Subject(); subject != "" {
+			if ok, wait := s.PerSubject.Allow(subject); !ok {
+				return rateLimitedFor(wait)
+			}
+		}
+		exchangeOf(c).caller = caller
+		return next(c)
+	}
+}
+
+func rateLimitedFor(wait time.Duration) error {
+	p := rateLimited
+	p.retryAfter = wait
+	return p
+}

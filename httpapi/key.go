@@ -1,0 +1,67 @@
+package httpapi
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/go-json-experiment/json"
+	"github.com/labstack/echo/v4"
+
+	"keyhint/derive"
+	"keyhint/httpapi/access"
+)
+
+// keyResponse is the body of a 200 answer.
+type keyResponse struct {
+	Key     string `json:"key"`
+	KeyHint string `json:"keyHint"`
+}
+
+// key answers POST /v1/key: a new key for a null hint, the earlier one for a
+// hint. Whether the caller may open the document is settled before the hint is
+// looked at, so that a refused caller learns nothing about hints.
+func (s *server) key(c echo.Context) error {
+	request, err := readKeyRequest(c.Response(), c.Request())
+	if err != nil {
+		return err
+	}
+	doc := derive.Document{Namespace: s.Namespace, ID: request.documentID}
+	if err := doc.Validate(); err != nil {
+		return err
+	}
+	x := exchangeOf(c)
+	x.operation = request.operation
+	if err := x.caller.MayOpen(c.Request().Context(), doc.ID, request.operation); err != nil {
+		return err
+	}
+	key, hint, err := s.openSession(x, doc, request)
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(keyResponse{key.Reveal(), hint.String()})
+	if err != nil {
+		return err
+	}
+	return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, body)
+}
+
+func (s *server) openSession(x *exchange, doc derive.Document, request keyRequest) (derive.Key, derive.Hint, error) {
+	now := s.Now()
+	if request.operation == access.Issue {
+		if s.MayIssue != nil {
+			if err := s.MayIssue(); err != nil {
+				return derive.Key{}, derive.Hint{}, fmt.Errorf("%w: %w", derive.ErrNothingIssues, err)
+			}
+		}
+		key, hint, err := s.Keyring.Issue(doc, now, s.Random)
+		x.version = hint.Version()
+		return key, hint, err
+	}
+	hint, err := derive.ParseHint(request.keyHint)
+	if err != nil {
+		return derive.Key{}, derive.Hint{}, err
+	}
+	x.version = hint.Version()
+	key, err := s.Keyring.Resolve(hint, doc, now, s.MaxAge)
+	return key, hint, err
+}

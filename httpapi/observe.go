@@ -1,0 +1,81 @@
+package httpapi
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"keyhint/httpapi/access"
+)
+
+// exchange is what is known of a request and its answer, for the log.
+type exchange struct {
+	requestID string
+	caller    access.Caller    // nil until the request is identified
+	operation access.Operation // empty if it was refused before that was known
+	version   uint32           // of the hint issued or received; 0 if there is none
+	outcome   string           // ok, or the type of the problem
+	cause     error
+}
+
+const exchangeKey = "exchange"
+
+func exchangeOf(c echo.Context) *exchange { return c.Get(exchangeKey).(*exchange) }
+
+// observe sets the headers that every answer has, and logs every exchange.
+func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		start := time.Now()
+		x := &exchange{requestID: s.Clients.RequestID(c.Request()), outcome: "ok"}
+		c.Set(exchangeKey, x)
+		h := c.Response().Header()
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set(echo.HeaderXRequestID, x.requestID)
+		if err := next(c); err != nil {
+			c.Error(err)
+		}
+		s.Metrics.countRequest(x)
+		s.logExchange(c, x, time.Since(start))
+		return nil
+	}
+}
+
+// refuse is Echo's error handler: it answers with a problem document.
+func (s *server) refuse(err error, c echo.Context) {
+	x, p := exchangeOf(c), problemOf(err)
+	x.outcome, x.cause = p.Type, err
+	s.raiseAlarm(err, x)
+	if c.Response().Committed {
+		return
+	}
+	if err := p.write(c.Response()); err != nil {
+		x.cause = err // the client is gone
+	}
+}
+
+func (s *server) logExchange(c echo.Context, x *exchange, took time.Duration) {
+	ctx := c.Request().Context()
+	if !s.Log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("request_id", x.requestID),
+		slog.String("operation", string(x.operation)),
+		slog.Uint64("version", uint64(x.version)),
+		slog.String("outcome", x.outcome),
+		slog.Int("status", c.Response().Status),
+		slog.Duration("duration", took),
+	}
+	if x.cause != nil {
+		attrs = append(attrs, slog.String("cause", x.cause.Error()))
+	}
+	s.Log.LogAttrs(ctx, slog.LevelDebug, "request", attrs...)
+}
+
+func (s *server) logPanic(c echo.Context, err error, stack []byte) error {
+	s.Log.Error("a request panicked; this is a fault of keyhint, please report it",
+		"request_id", exchangeOf(c).requestID, "cause", err, "stack", string(stack))
+	return err
+}

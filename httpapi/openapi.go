@@ -1,0 +1,26 @@
+package httpapi
+
+import (
+	_ "embed"
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+)
+
+// openAPI describes the public listener in OpenAPI 3.1, with the endpoint under
+// its default path.
+//
+//go:embed openapi.yaml
+var openAPI string
+
+const (
+	openAPIPath = "/openapi.yaml"
+	defaultPath = "/v1/key" // of the endpoint, as openAPI has it
+)
+
+// describe answers GET /openapi.yaml.
+func (s *server) describe(c echo.Context) error {
+	description := strings.ReplaceAll(openAPI, defaultPath, s.Path)
+	return c.Blob(http.StatusOK, "application/yaml", []byte(description))
+}

@@ -1,0 +1,84 @@
+// Package httpapi serves the key endpoint over HTTP (DESIGN section 5): routes,
+// decoding, answers and their headers, and the server's bounds. It derives
+// nothing itself; see package derive.
+package httpapi
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+
+	"keyhint/derive"
+	"keyhint/httpapi/access"
+	"keyhint/httpapi/clientaddr"
+	"keyhint/httpapi/cors"
+	"keyhint/httpapi/ratelimit"
+)
+
+// Config is what the endpoint works with. All fields are required unless said otherwise.
+type Config struct {
+	Path      string // of the endpoint, such as /v1/key
+	Keyring   *derive.Keyring
+	Namespace string        // may be empty
+	MaxAge    time.Duration // of a hint; 0 is no limit
+
+	// MayIssue, if not nil, can stop issuing with an error, whatever the ring says.
+	MayIssue func() error
+
+	Access     access.Control       // who may have a key
+	CORS       *cors.Policy         // what pages of other origins may do
+	Clients    *clientaddr.Resolver // where requests come from
+	PerAddress *ratelimit.Limiter   // of requests, before access control; nil is no limit
+	PerSubject *ratelimit.Limiter   // of requests, after it; nil is no limit
+
+	// LoopbackHost refuses requests whose Host header does not name this
+	// machine's loopback. It keeps a web page elsewhere from reaching an
+	// endpoint without access control through a host name of its own.
+	LoopbackHost bool
+
+	Now     func() time.Time
+	Random  io.Reader // a CSPRNG
+	Log     *slog.Logger
+	Metrics *Metrics
+}
+
+type server struct {
+	Config
+	alarms []*alarm
+}
+
+// New returns the handler of the public listener. It does not change and is
+// safe for any number of goroutines.
+func New(c Config) http.Handler {
+	s := &server{Config: c, alarms: newAlarms()}
+	e := echo.New()
+	e.HTTPErrorHandler = s.refuse
+	e.Use(s.observe)
+	e.Use(c.CORS.Middleware())
+	e.Use(middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: s.logPanic}))
+	if c.LoopbackHost {
+		e.Use(requireLoopbackHost)
+	}
+	for _, r := range s.routes() {
+		e.Add(r.method, r.path, r.handler, r.guards...)
+	}
+	return e
+}
+
+// route is a row of the table of what is served.
+type route struct {
+	method, path string
+	handler      echo.HandlerFunc
+	guards       []echo.MiddlewareFunc // outermost first
+}
+
+func (s *server) routes() []route {
+	return []route{
+		{http.MethodPost, s.Path, s.key, []echo.MiddlewareFunc{s.limitAddress, s.protectCookies, s.identify}},
+		{http.MethodGet, openAPIPath, s.describe, []echo.MiddlewareFunc{s.limitAddress}},
+	}
+}

@@ -1,0 +1,248 @@
+// Package service runs keyhint: it puts a configuration in force on its
+// listeners, and others after it as the files change.
+package service
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"keyhint/config"
+	"keyhint/derive"
+	"keyhint/httpapi"
+)
+
+// Options are what [Run] works with.
+type Options struct {
+	Config    *config.Config
+	Flags     config.Flags // with which Config was loaded, for loading it again
+	Log       *slog.Logger
+	Level     *slog.LevelVar   // of Log; follows the configuration
+	Hangup    <-chan os.Signal // asks for the files to be read again
+	Listening func(net.Addr)   // called once the public listener is there; may be nil
+	Now       func() time.Time // the clock that sessions and tokens go by
+}
+
+// ListenError says that a listener's address cannot be had.
+type ListenError struct {
+	Setting string // server.address or admin.address
+	Err     error
+}
+
+func (e *ListenError) Error() string { return e.Setting + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *ListenError) Unwrap() error { return e.Err }
+
+// ErrRefused means that the configuration must not come into force.
+var ErrRefused = errors.New("the configuration is refused")
+
+// Check returns what is wrong with a configuration that only its use can tell.
+func Check(c *config.Config) error {
+	_, err := newEndpoint(c, nil, Options{Log: slog.New(slog.DiscardHandler), Now: time.Now}, nil, httpapi.NewMetrics())
+	return refused(c, err)
+}
+
+func refused(c *config.Config, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %s: %w", ErrRefused, c.File, err)
+}
+
+// Describe says in a few words what a ring does at a time.
+func Describe(ring *derive.Keyring, now time.Time) string {
+	primary, err := ring.Primary(now)
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("version %d issues (check value %s)", primary.Version, primary.Check)
+}
+
+type service struct {
+	Options
+	metrics *httpapi.Metrics
+	issuing *issuing
+	inForce atomic.Pointer[endpoint]
+	handler *httpapi.Switch
+}
+
+// Run serves until ctx is done, then finishes what is in flight and returns
+// nil. The error wraps [ErrRefused] or a [ListenError], or is that of a listener
+// which broke.
+func Run(ctx context.Context, o Options) error {
+	k := o.Config.Keyring
+	s := &service{Options: o, metrics: httpapi.NewMetrics(), issuing: &issuing{path: k.LedgerFile, namespace: k.Namespace, log: o.Log}}
+	first, err := newEndpoint(o.Config, nil, o, s.issuing.mayIssue, s.metrics)
+	if err == nil {
+		err = s.issuing.admit(o.Config)
+	}
+	if err != nil {
+		return refused(o.Config, err)
+	}
+	s.handler = httpapi.NewSwitch(first.handler)
+	s.enforce(first)
+
+	public, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Config.Server.Address)
+	if err != nil {
+		return &ListenError{"server.address", err}
+	}
+	defer public.Close()
+	var private net.Listener
+	if address := o.Config.Admin.Address; address != "" {
+		if private, err = new(net.ListenConfig).Listen(ctx, "tcp", address); err != nil {
+			return &ListenError{"admin.address", err}
+		}
+		defer private.Close()
+	}
+	return s.run(ctx, public, private)
+}
+
+func (s *service) run(ctx context.Context, public, private net.Listener) error {
+	group, ctx := errgroup.WithContext(ctx)
+	s.inForce.Load().control.start(ctx)
+	reloader := config.NewReloader(s.Config, s.Flags, func(c *config.Config) error { return s.apply(ctx, c) }, s.Log)
+	s.metrics.WatchReload(func() httpapi.Reload {
+		status := reloader.Status()
+		return httpapi.Reload{Success: status.Success, Successful: status.Cause == nil}
+	})
+	group.Go(func() error { return httpapi.Serve(ctx, public, s.handler, s.tls(), s.Log) })
+	if private != nil {
+		admin := httpapi.NewAdmin(s.checks(reloader), s.metrics)
+		group.Go(func() error { return httpapi.Serve(ctx, private, admin, nil, s.Log) })
+	}
+	group.Go(func() error { reloader.Run(ctx, s.Hangup); return nil })
+	if s.issuing.path != "" {
+		group.Go(func() error {
+			s.issuing.retry(ctx, s.Config.Keyring.ReloadInterval, func() *config.Config { return s.inForce.Load().config })
+			return nil
+		})
+	}
+	s.Log.Info("serving", "address", public.Addr().String(), "path", s.Config.Server.Path, "config", s.Config.File, "auth", s.Config.Auth.Mode)
+	s.describe()
+	if s.Listening != nil {
+		s.Listening(public.Addr())
+	}
+	err := group.Wait()
+	if err == nil {
+		s.Log.Info("stopped")
+	}
+	return err
+}
+
+// settling bounds how long another access control may take to become ready
+// before it is refused.
+const settling = 10 * time.Second
+
+// apply puts another configuration in force, and returns when no request is
+// being answered under the former one any more.
+func (s *service) apply(ctx context.Context, c *config.Config) error {
+	former := s.inForce.Load()
+	next, err := newEndpoint(c, former, s.Options, s.issuing.mayIssue, s.metrics)
+	if err != nil {
+		return err
+	}
+	changed := next.control != former.control
+	if changed {
+		next.control.start(ctx)
+		if err := next.control.settle(ctx); err != nil {
+			next.control.end()
+			return err
+		}
+	}
+	if err := s.issuing.admit(c); err != nil {
+		if changed {
+			next.control.end()
+		}
+		return err
+	}
+	s.enforce(next)
+	s.handler.Replace(next.handler)
+	if changed {
+		former.control.end()
+	}
+	s.describe()
+	return nil
+}
+
+// enforce makes an endpoint the one in force, but for the handler.
+func (s *service) enforce(e *endpoint) {
+	s.Level.Set(e.config.Log.Level)
+	s.metrics.WatchRing(e.config.Keyring.Ring)
+	s.metrics.WatchKeySets(e.control.tokens)
+	s.inForce.Store(e)
+}
+
+// describe logs the ring in force.
+func (s *service) describe() {
+	k := s.inForce.Load().config.Keyring
+	s.Log.Info("a key ring is in force", "fingerprint", k.Ring.Fingerprint(), "versions", k.Ring.Versions(),
+		"state", Describe(k.Ring, s.Now()), "namespace", k.Namespace)
+}
+
+// settle waits until the access control can decide.
+func (c *control) settle(ctx context.Context) error {
+	deadline := time.After(settling)
+	for !c.advisory {
+		err := c.Ready()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-deadline:
+			return fmt.Errorf("the new access control is not ready: %w", err)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (c *control) end() {
+	if c.stop != nil {
+		c.stop()
+	}
+}
+
+// tls is the public listener's configuration, which follows the one in force.
+func (s *service) tls() *tls.Config {
+	if s.inForce.Load().tls == nil {
+		return nil
+	}
+	return &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		if c := s.inForce.Load().tls; c != nil {
+			return c, nil
+		}
+		return nil, errors.New("TLS is no longer configured")
+	}}
+}
+
+// checks are those of readiness.
+func (s *service) checks(reloader *config.Reloader) []httpapi.Check {
+	return []httpapi.Check{
+		{Name: "access", Fail: func() error {
+			if c := s.inForce.Load().control; !c.advisory {
+				return c.Ready()
+			}
+			return nil
+		}},
+		{Name: "access_detail", Advisory: true, Fail: func() error { return s.inForce.Load().control.Ready() }},
+		{Name: "reload", Advisory: true, Fail: reloader.Ready},
+		{Name: "issuing", Advisory: true, Fail: func() error {
+			if err := s.issuing.mayIssue(); err != nil {
+				return err
+			}
+			_, err := s.inForce.Load().config.Keyring.Ring.Primary(s.Now())
+			return err
+		}},
+	}
+}

@@ -1,0 +1,247 @@
+package service_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"keyhint/config"
+	"keyhint/httpapi/service"
+)
+
+// running is a service in this process with the file that it follows.
+type running struct {
+	*testing.T
+	path, url string
+	stop      func() error
+}
+
+const head = `server:
+  address: 127.0.0.1:0
+admin:
+  address: ""
+auth:
+  mode: %s
+keyring:
+  reload_interval: 1s
+  ledger_file: %q
+  keys:
+`
+
+func newEntry(t *testing.T, version uint32) string {
+	t.Helper()
+	entry, err := config.NewEntry(version, time.Now(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return entry
+}
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func start(t *testing.T, text string) *running {
+	t.Helper()
+	r := &running{T: t, path: filepath.Join(t.TempDir(), "keyhint.yaml")}
+	writeFile(t, r.path, text)
+	ctx, cancel := context.WithCancel(context.Background())
+	listening, ended := make(chan net.Addr, 1), make(chan error, 1)
+	go func() { ended <- run(ctx, r.path, func(a net.Addr) { listening <- a }) }()
+	r.stop = func() error {
+		cancel()
+		err := <-ended
+		ended <- err
+		return err
+	}
+	t.Cleanup(func() { r.stop() })
+	select {
+	case address := <-listening:
+		r.url = "http://" + address.String() + "/v1/key"
+	case err := <-ended:
+		t.Fatal(err)
+	}
+	return r
+}
+
+func run(ctx context.Context, path string, listening func(net.Addr)) error {
+	c, err := config.Load(path, nil)
+	if err != nil {
+		return err
+	}
+	return service.Run(ctx, service.Options{
+		Config: c, Log: slog.New(slog.DiscardHandler), Level: new(slog.LevelVar), Listening: listening, Now: time.Now,
+	})
+}
+
+// ask returns the status and, with 200, the key and the hint.
+func (r *running) ask(keyHint any) (status int, key, hint string) {
+	r.Helper()
+	body, err := json.Marshal(map[string]any{"documentId": "doc-1", "keyHint": keyHint})
+	if err != nil {
+		r.Fatal(err)
+	}
+	request, err := http.NewRequest(http.MethodPost, r.url, strings.NewReader(string(body)))
+	if err != nil {
+		r.Fatal(err)
+	}
+	request.Header.Set("Cookie", "session=1")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		r.Fatal(err)
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		r.Fatal(err)
+	}
+	var fields struct{ Key, KeyHint string }
+	if err := json.Unmarshal(answer, &fields); err != nil {
+		r.Fatal(err)
+	}
+	return response.StatusCode, fields.Key, fields.KeyHint
+}
+
+func (r *running) eventually(what string, condition func() bool) {
+	r.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !condition(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			r.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
+
+func TestLedgerTroubleStopsIssuingAndNotResolving(t *testing.T) {
+	ledger := filepath.Join(t.TempDir(), "ledger.json")
+	one := newEntry(t, 1)
+	text := fmt.Sprintf(head, "none", ledger) + one
+	r := start(t, text)
+	_, key, hint := r.ask(nil)
+	if key == "" {
+		t.Fatal("no key")
+	}
+	good, err := os.ReadFile(ledger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+
+	for name, bad := range map[string]string{
+		"corrupt":         "{",
+		"other namespace": strings.Replace(string(good), `"namespace": ""`, `"namespace": "other"`, 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			writeFile(t, ledger, bad)
+			r := start(t, text)
+			if status, _, _ := r.ask(nil); status != http.StatusServiceUnavailable {
+				t.Errorf("issuing gives %d", status)
+			}
+			if status, again, _ := r.ask(hint); status != http.StatusOK || again != key {
+				t.Errorf("resolving gives %d", status)
+			}
+			writeFile(t, ledger, string(good))
+			r.eventually("issuing again", func() bool { status, _, _ := r.ask(nil); return status == http.StatusOK })
+		})
+	}
+
+	t.Run("unwritable when a version is added", func(t *testing.T) {
+		folder := t.TempDir()
+		ledger := filepath.Join(folder, "below", "ledger.json")
+		if err := os.Mkdir(filepath.Dir(ledger), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		r := start(t, fmt.Sprintf(head, "none", ledger)+one)
+		_, key, hint := r.ask(nil)
+		if err := os.Rename(filepath.Dir(ledger), filepath.Join(folder, "away")); err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, r.path, fmt.Sprintf(head, "none", ledger)+one+newEntry(t, 2))
+		r.eventually("issuing stopped", func() bool { status, _, _ := r.ask(nil); return status == http.StatusServiceUnavailable })
+		if status, again, _ := r.ask(hint); status != http.StatusOK || again != key {
+			t.Errorf("resolving gives %d", status)
+		}
+		if err := os.Rename(filepath.Join(folder, "away"), filepath.Dir(ledger)); err != nil {
+			t.Fatal(err)
+		}
+		r.eventually("issuing version 2", func() bool {
+			_, _, hint := r.ask(nil)
+			return strings.HasPrefix(hint, "kh1.2-")
+		})
+	})
+}
+
+func TestRingThatContradictsTheLedgerDoesNotStart(t *testing.T) {
+	ledger := filepath.Join(t.TempDir(), "ledger.json")
+	one, two := newEntry(t, 1), newEntry(t, 2)
+	r := start(t, fmt.Sprintf(head, "none", ledger)+one+two)
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "keyhint.yaml")
+	writeFile(t, path, fmt.Sprintf(head, "none", ledger)+one)
+	err := run(context.Background(), path, nil)
+	if !errors.Is(err, service.ErrRefused) || !strings.Contains(err.Error(), "was in force here") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAddressInUseNamesItsSetting(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	text := fmt.Sprintf(head, "none", "") + newEntry(t, 1)
+	for setting, text := range map[string]string{
+		"server.address": strings.Replace(text, "127.0.0.1:0", taken.Addr().String(), 1),
+		"admin.address":  strings.Replace(text, `""`, taken.Addr().String(), 1),
+	} {
+		path := filepath.Join(t.TempDir(), "keyhint.yaml")
+		writeFile(t, path, text)
+		var listen *service.ListenError
+		if err := run(context.Background(), path, nil); !errors.As(err, &listen) || listen.Setting != setting {
+			t.Errorf("%s: %v", setting, err)
+		}
+	}
+}
+
+func TestAccessControlChangesWithTheFile(t *testing.T) {
+	var allow atomic.Bool
+	host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"allow":%t}`, allow.Load())
+	}))
+	defer host.Close()
+	one := newEntry(t, 1)
+	open := fmt.Sprintf(head, "none", "") + one
+	guarded := strings.Replace(open, "mode: none", "mode: forward\n  forward:\n    url: "+host.URL, 1)
+	r := start(t, open)
+	status, key, hint := r.ask(nil)
+	if status != http.StatusOK {
+		t.Fatal(status)
+	}
+	writeFile(t, r.path, guarded)
+	r.eventually("a refusal", func() bool { status, _, _ := r.ask(hint); return status == http.StatusForbidden })
+	allow.Store(true)
+	if status, again, _ := r.ask(hint); status != http.StatusOK || again != key {
+		t.Errorf("status %d", status)
+	}
+}
