@@ -1,0 +1,407 @@
+// Command keyhint is an encryption-key endpoint for real-time collaborative
+// editors. This file is its command line: it parses, calls and prints.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"keyhint/config"
+	"keyhint/derive"
+	"keyhint/httpapi/service"
+)
+
+// Exit codes, as the help of the root command lists them.
+const (
+	exitFailed  = 1
+	exitUsage   = 2
+	exitRefused = 3
+)
+
+// failure is an error of a command that was called correctly.
+type failure struct {
+	code int
+	err  error
+	hint string // what to do about it
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// clock is the time for everything that depends on it; tests set it.
+var clock = time.Now
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	root := rootCommand()
+	called, err := root.ExecuteC()
+	if err == nil {
+		return 0
+	}
+	f := &failure{exitUsage, err, fmt.Sprintf("%q shows how to call it", called.CommandPath()+" --help")}
+	errors.As(err, &f)
+	fmt.Fprintf(os.Stderr, "keyhint: %v\nhint: %s\n", f.err, f.hint)
+	return f.code
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "keyhint",
+		Short: "Encryption-key endpoint for real-time collaborative editors",
+		Long: `keyhint answers {documentId, keyHint} with {key, keyHint}. It stores nothing per
+session: keys are recomputed from the key ring in the configuration file.
+
+Exit codes: 0 done; 1 failed; 2 called wrongly; 3 the configuration is refused
+or cannot be read.`,
+		Example:       "  keyhint dev\n  keyhint serve --config /etc/keyhint/keyhint.yaml",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		// Before any command: what this program derives must be right.
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if err := derive.SelfTest(); err != nil {
+				return &failure{exitFailed, err, "this program derives wrong keys on this machine; do not use it, and report this"}
+			}
+			return nil
+		},
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.DisableSuggestions = true // they would make an error several lines long
+	root.AddCommand(serveCommand(), devCommand(), configCommand(), keyringCommand(), hintCommand(), keyCommand(), versionCommand())
+	return root
+}
+
+func serveCommand() *cobra.Command {
+	var file string
+	command := &cobra.Command{
+		Use:     "serve",
+		Short:   "Serve the key endpoint",
+		Long:    "Serve the key endpoint as the configuration file says, until SIGTERM or SIGINT.\nRequests in flight are finished then. Logs go to stderr.",
+		Example: "  keyhint serve --config /etc/keyhint/keyhint.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			c, err := findConfig(file)
+			if err != nil {
+				return err
+			}
+			return serve(command.Context(), c, nil, `set server.address in `+c.File+` to a free one`, nil)
+		},
+	}
+	addConfigFlag(command, &file)
+	return command
+}
+
+func addConfigFlag(command *cobra.Command, file *string) {
+	command.Flags().StringVar(file, "config", "", "configuration `FILE` (default: $KEYHINT_CONFIG, ./keyhint.yaml, /etc/keyhint/keyhint.yaml)")
+}
+
+func devCommand() *cobra.Command {
+	var file, address string
+	command := &cobra.Command{
+		Use:   "dev",
+		Short: "Serve on this machine, with a key ring made on the first run",
+		Long: `Serve on 127.0.0.1:8080 without access control, to try keyhint and to develop
+against it. The first run makes keyhint.dev.yaml with a fresh key ring; later
+runs use it again, so keys survive.`,
+		Example: "  keyhint dev\n  keyhint dev --address 127.0.0.1:8081",
+		Args:    cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			out := command.OutOrStdout()
+			switch err := config.CreateDevFile(file, clock(), rand.Reader); {
+			case err == nil:
+				fmt.Fprintf(out, "Made %s with a fresh key ring. Keep it: keys come back as long as it is there.\n", file)
+			case !errors.Is(err, fs.ErrExist):
+				return &failure{exitFailed, fmt.Errorf("making the development configuration: %w", err), "run it in a folder that you may write to"}
+			}
+			flags := config.Flags{"server.address": address}
+			c, err := loadConfig(file, flags)
+			if err != nil {
+				return err
+			}
+			return serve(command.Context(), c, flags, "choose another with --address 127.0.0.1:8081", func(address net.Addr) {
+				fmt.Fprintf(out, devGuide, "http://"+address.String()+c.Server.Path, file)
+			})
+		},
+	}
+	command.Flags().StringVar(&file, "config", "keyhint.dev.yaml", "configuration `FILE`, made if it is not there")
+	command.Flags().StringVar(&address, "address", "", "listen on loopback `HOST:PORT` (default: the file's, 127.0.0.1:8080 at first)")
+	return command
+}
+
+// devGuide is what "keyhint dev" prints once it listens; %[1]s is the endpoint,
+// %[2]s the configuration.
+const devGuide = `
+The endpoint is %[1]s
+Every caller on this machine gets every key; this is for development only.
+A page needs its origin, such as http://localhost:3000, in server.cors.origins of
+%[2]s to read the answers.
+
+A key for a new session:
+  curl -s %[1]s -H 'Content-Type: application/json' \
+    -d '{"documentId":"doc-1","keyHint":null}'
+
+The same key again, with the keyHint from that answer:
+  curl -s %[1]s -H 'Content-Type: application/json' \
+    -d '{"documentId":"doc-1","keyHint":"kh1.…"}'
+
+In the editor's configuration:
+  rtc_encryption_provider: async ({ documentId, keyHint }) => {
+    const response = await fetch('%[1]s', {
+      method: 'POST',
+      body: JSON.stringify({ documentId, keyHint })
+    });
+    if (!response.ok) throw new Error('no encryption key: status ' + response.status);
+    const answer = await response.json();
+    if (!answer.key || !answer.keyHint) throw new Error('no encryption key in the answer');
+    return { key: answer.key, keyHint: answer.keyHint };
+  }
+
+Stop with Ctrl-C.
+`
+
+func configCommand() *cobra.Command {
+	check := &cobra.Command{
+		Use:     "check FILE",
+		Short:   "Check a configuration file and everything it names",
+		Example: "  keyhint config check keyhint.yaml",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			c, err := loadConfig(args[0], nil)
+			if err != nil {
+				return err
+			}
+			if err := service.Check(c); err != nil {
+				return refusal(err)
+			}
+			return printed(fmt.Fprintf(command.OutOrStdout(), "%s is valid: %d version(s), %s\n", c.File, c.Keyring.Ring.Versions(), service.Describe(c.Keyring.Ring, clock())))
+		},
+	}
+	parent := &cobra.Command{Use: "config", Short: "Work with configuration files", Example: check.Example, Args: cobra.NoArgs, RunE: showHelp}
+	parent.AddCommand(check)
+	return parent
+}
+
+func keyringCommand() *cobra.Command {
+	var version uint32
+	create := &cobra.Command{
+		Use:   "new",
+		Short: "Print a new key ring entry with fresh secrets",
+		Long: `Print a complete entry with fresh secrets, to be pasted below keyring.keys.
+It is printed once and stored nowhere. With several replicas, add an activate_at
+by which all of them have the entry.`,
+		Example: "  keyhint keyring new\n  keyhint keyring new --version 2",
+		Args:    cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if version == 0 {
+				return errors.New("--version must be 1 or more")
+			}
+			entry, err := config.NewEntry(version, clock(), rand.Reader)
+			if err != nil {
+				return &failure{exitFailed, err, "the operating system gave no randomness"}
+			}
+			return printed(io.WriteString(command.OutOrStdout(), entry))
+		},
+	}
+	create.Flags().Uint32Var(&version, "version", 1, "`NUMBER` of the entry: one more than the highest in the ring")
+	parent := &cobra.Command{Use: "keyring", Short: "Work with the key ring", Example: create.Example, Args: cobra.NoArgs, RunE: showHelp}
+	parent.AddCommand(create)
+	return parent
+}
+
+func hintCommand() *cobra.Command {
+	var file, documentID string
+	inspect := &cobra.Command{
+		Use:   "inspect HINT",
+		Short: "Show what a hint says, and whether it verifies",
+		Long: `Show the parts of a hint and its time of issue. With --document-id, and a
+configuration, also tell whether it would resolve now, and if not, why.`,
+		Example: `  keyhint hint inspect kh1.1-2b1f9d63.019ab1d2-7c40-7d5e-9a51-3f0c6a2e8b17.X2Xk0fGk1hTn7cVd0rJ8vw --document-id doc-1`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			hint, err := derive.ParseHint(args[0])
+			if err != nil {
+				return &failure{exitFailed, err, "give the hint exactly as it was issued"}
+			}
+			out := command.OutOrStdout()
+			ref := hint.Reference()
+			fmt.Fprintf(out, "version      %d\nfingerprint  %s\nreference    %s\nissued       %s, unless the hint was made up\n",
+				hint.Version(), hint.Fingerprint(), ref, ref.Time().Format("2006-01-02T15:04:05.000Z07:00"))
+			if documentID == "" {
+				return nil
+			}
+			c, err := findConfig(file)
+			if err != nil {
+				return err
+			}
+			if _, err := resolve(c, hint, documentID); err != nil {
+				return &failure{exitFailed, fmt.Errorf("it does not resolve: %w", err), "the ring, the document id and the namespace must be those it was issued with"}
+			}
+			return printed(fmt.Fprintln(out, "verified     yes: it was issued for this document, and resolves"))
+		},
+	}
+	inspect.Flags().StringVar(&documentID, "document-id", "", "document `ID` that the hint should be for")
+	addConfigFlag(inspect, &file)
+	parent := &cobra.Command{Use: "hint", Short: "Work with hints", Example: inspect.Example, Args: cobra.NoArgs, RunE: showHelp}
+	parent.AddCommand(inspect)
+	return parent
+}
+
+func keyCommand() *cobra.Command {
+	var file, documentID, text string
+	var show bool
+	command := &cobra.Command{
+		Use:   "key",
+		Short: "Recover one key from the key ring, without a server",
+		Long: `Print the key of one earlier session, for when there is no server to ask. Each
+use leaves an audit line on stderr, without the key. The key is not printed on
+a terminal unless --show-key is given.`,
+		Example: `  keyhint key --document-id doc-1 --hint kh1.1-2b1f9d63.019ab1d2-7c40-7d5e-9a51-3f0c6a2e8b17.X2Xk0fGk1hTn7cVd0rJ8vw > doc-1.key`,
+		Args:    cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if !show && term.IsTerminal(int(os.Stdout.Fd())) {
+				return &failure{exitFailed, errors.New("the key is not printed on a terminal"), "redirect it to a file or program, or give --show-key"}
+			}
+			hint, err := derive.ParseHint(text)
+			if err != nil {
+				return &failure{exitFailed, err, "give the hint exactly as it was issued"}
+			}
+			c, err := findConfig(file)
+			if err != nil {
+				return err
+			}
+			key, err := resolve(c, hint, documentID)
+			newLogger("json", slog.LevelInfo).Info("a key was asked for on the command line", "document_id", documentID,
+				"hint", hint.String(), "version", hint.Version(), "config", c.File, "uid", os.Getuid(), "recovered", err == nil)
+			if err != nil {
+				return &failure{exitFailed, err, "the ring, the document id and the namespace must be those it was issued with"}
+			}
+			return printed(fmt.Fprintln(command.OutOrStdout(), key.Reveal()))
+		},
+	}
+	command.Flags().StringVar(&documentID, "document-id", "", "document `ID` that the session was on")
+	command.Flags().StringVar(&text, "hint", "", "`HINT` that the key was issued with")
+	command.Flags().BoolVar(&show, "show-key", false, "print the key even on a terminal")
+	command.MarkFlagRequired("document-id")
+	command.MarkFlagRequired("hint")
+	addConfigFlag(command, &file)
+	return command
+}
+
+// resolve recomputes a key as the endpoint would.
+func resolve(c *config.Config, hint derive.Hint, documentID string) (derive.Key, error) {
+	doc := derive.Document{Namespace: c.Keyring.Namespace, ID: documentID}
+	return c.Keyring.Ring.Resolve(hint, doc, clock(), c.Keyring.MaxAge)
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version of this program",
+		Example: "  keyhint version",
+		Args:    cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			return printed(fmt.Fprintln(command.OutOrStdout(), "keyhint", buildVersion()))
+		},
+	}
+}
+
+// showHelp runs a command that only groups others. Without it cobra would show
+// the help for a mistyped subcommand too, and exit with 0.
+func showHelp(command *cobra.Command, _ []string) error { return command.Help() }
+
+// printed turns the failure to print a result into a command's.
+func printed(_ int, err error) error {
+	if err != nil {
+		return &failure{exitFailed, err, "the result was not printed; see where stdout leads"}
+	}
+	return nil
+}
+
+// buildVersion is the module version, else the commit, that the program was built from.
+func buildVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	version := info.Main.Version
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			version += " " + s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			version += " (modified)"
+		}
+	}
+	return version + " " + info.GoVersion
+}
+
+// findConfig loads the configuration that is named, or the usual one.
+func findConfig(flag string) (*config.Config, error) {
+	path, err := config.Find(flag)
+	if err != nil {
+		return nil, &failure{exitRefused, err, `name one with --config FILE; config.example.yaml shows what to write, and "keyhint dev" makes one to try`}
+	}
+	return loadConfig(path, nil)
+}
+
+func loadConfig(path string, flags config.Flags) (*config.Config, error) {
+	c, err := config.Load(path, flags)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	return c, nil
+}
+
+func refusal(err error) error {
+	return &failure{exitRefused, err, "nothing was changed; mend the file and try again"}
+}
+
+// serve runs the endpoint until a signal. addressHint tells what to do when the
+// address cannot be had; listening, if not nil, is called once it is had.
+func serve(ctx context.Context, c *config.Config, flags config.Flags, addressHint string, listening func(net.Addr)) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+
+	level := new(slog.LevelVar)
+	level.Set(c.Log.Level)
+	err := service.Run(ctx, service.Options{
+		Config: c, Flags: flags, Log: newLogger(c.Log.Format, level), Level: level, Hangup: hangup, Listening: listening, Now: clock,
+	})
+	var listen *service.ListenError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, service.ErrRefused):
+		return refusal(err)
+	case errors.As(err, &listen) && listen.Setting == "admin.address":
+		return &failure{exitFailed, err, "set admin.address in " + c.File + ` to a free one, or to "" for none`}
+	case errors.As(err, &listen):
+		return &failure{exitFailed, err, addressHint}
+	}
+	return &failure{exitFailed, err, "the log above says more"}
+}
+
+func newLogger(format string, level slog.Leveler) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if format == "text" {
+		return slog.New(slog.NewTextHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, options))
+}
