@@ -242,8 +242,8 @@ func TestRefusedFilesLeaveTheFormerInForceAndAreReported(t *testing.T) {
 	one, two := newEntry(t, 1), newEntry(t, 2)
 	for _, c := range []struct{ name, text, says string }{
 		{"not valid", "server: [", "is not valid YAML"},
-		{"an entry vanished", slow(ring(one)), "entry 2 (version 2): has vanished"},
-		{"an entry with other secrets", slow(ring(one, newEntry(t, 2))), "entry 2 (version 2): no longer stands under its check value"},
+		{"an entry vanished", slow(ring(one)), "keys[1] (version 2): has vanished"},
+		{"an entry with other secrets", slow(ring(one, newEntry(t, 2))), "keys[1] (version 2): no longer stands under its check value"},
 		{"another namespace", strings.Replace(slow(ring(one, two)), "keyring:\n", "keyring:\n  namespace: other\n", 1), `keyring.namespace has changed from "" to "other"`},
 		{"empty", "", "is empty"},
 	} {

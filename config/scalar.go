@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"math"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -44,7 +43,7 @@ func parseScalar(t reflect.Type, text string) (any, error) {
 	case reflect.Uint32:
 		n, err := strconv.ParseUint(text, 10, 32)
 		if err != nil || !decimal.MatchString(text) {
-			return nil, errors.New("is not a whole number from 0 to " + strconv.Itoa(math.MaxUint32) + " in plain decimal digits")
+			return nil, errors.New("is not a whole number: write plain decimal digits without quotes, such as 1")
 		}
 		return uint32(n), nil
 	}

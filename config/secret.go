@@ -24,6 +24,8 @@ func (secretSource) Format(state fmt.State, _ rune) { io.WriteString(state, "[re
 const (
 	fileScheme = "file://"
 	envScheme  = "env://"
+	// placeholder begins the values that the example wants replaced.
+	placeholder = "REPLACE"
 	// maxSecretFile bounds a secret's file, in bytes; the secret takes 44.
 	maxSecretFile = 4096
 )
@@ -56,6 +58,8 @@ func (s secretSource) load() (derive.Secret, error) {
 		return fetch(source, "environment variable "+name)
 	case strings.Contains(source, ":"):
 		return derive.Secret{}, errors.New("has a scheme that is not known: write file:///absolute/path, env://NAME, or the secret itself in base64")
+	case strings.HasPrefix(source, placeholder):
+		return derive.Secret{}, errors.New(`is a placeholder: run "keyhint keyring new" and paste what it prints`)
 	default:
 		return derive.ParseSecret(source)
 	}

@@ -100,7 +100,7 @@ func TestLoadRefusesSecretVariable(t *testing.T) {
 		{"hex", ring(one.with("master_key", "env://HEX")),
 			place + "comes from environment variable HEX, whose content is 64 characters long; a secret is 32 bytes in standard base64 with padding, exactly 44"},
 		{"the same secret", ring(sameTwice.with("master_key", "env://SALT")),
-			"keyhint.yaml: line 7: keyring.keys[0].salt_key (version 1) is the same secret as master_key of entry 1 (version 1): every secret stands once; make a new entry with fresh ones"},
+			"keyhint.yaml: line 7: keyring.keys[0].salt_key (version 1) is the same secret as master_key of keys[0] (version 1): every secret stands once; make a new entry with fresh ones"},
 	} {
 		c.check(t)
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -153,10 +154,10 @@ func (s *strict) scalar(node *yaml.Node, t reflect.Type, path string) any {
 		s.refuse(node, path, `is empty: remove its line, or write a value ("" for an empty text)`)
 		return nil
 	case tag != want && want == "!!str":
-		s.refuse(node, path, `is not text to YAML: put the value in quotes, with its unit if it has one`)
+		s.refuse(node, path, "%s", quoting(t))
 		return nil
 	case tag != want && want == "!!int":
-		s.refuse(node, path, "is not a whole number: write plain decimal digits without quotes")
+		s.refuse(node, path, "is not a whole number: write plain decimal digits without quotes, such as 1")
 		return nil
 	case tag != want:
 		s.refuse(node, path, "is not a truth value: write true or false, without quotes")
@@ -168,6 +169,17 @@ func (s *strict) scalar(node *yaml.Node, t reflect.Type, path string) any {
 		return nil
 	}
 	return v
+}
+
+// quoting says how to write a value that YAML did not take for text.
+func quoting(t reflect.Type) string {
+	switch t {
+	case reflect.TypeFor[time.Duration]():
+		return "is not a duration: write a number with a unit (ms, s, m or h), such as 30s or 720h"
+	case reflect.TypeFor[time.Time]():
+		return `is not in quotes: write the time as "2026-01-31T12:00:00Z"`
+	}
+	return "is not text to YAML: put the value in quotes"
 }
 
 func fieldNamed(t reflect.Type, name *yaml.Node) (reflect.StructField, bool) {

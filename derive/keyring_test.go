@@ -37,14 +37,14 @@ func TestNewKeyringRefuses(t *testing.T) {
 		{"a tombstone with a master key", []derive.Entry{change(bury(one), func(e *derive.Entry) { e.MasterKey = one.MasterKey })}, 0, "master_key", "remove it"},
 		{"a tombstone with a salt key", []derive.Entry{change(bury(one), func(e *derive.Entry) { e.SaltKey = one.SaltKey })}, 0, "salt_key", "remove it"},
 		{"a tombstone without check", []derive.Entry{{Version: 1, Status: derive.Destroyed}}, 0, "check", "is missing"},
-		{"a master key twice", []derive.Entry{one, change(two, func(e *derive.Entry) { e.MasterKey = one.MasterKey; recheck(e) })}, 1, "master_key", "same secret as master_key of entry 1"},
-		{"a salt key twice", []derive.Entry{one, change(two, func(e *derive.Entry) { e.SaltKey = one.SaltKey; recheck(e) })}, 1, "salt_key", "same secret as salt_key of entry 1"},
-		{"a secret in both roles", []derive.Entry{one, change(two, func(e *derive.Entry) { e.SaltKey = one.MasterKey; recheck(e) })}, 1, "salt_key", "same secret as master_key of entry 1"},
+		{"a master key twice", []derive.Entry{one, change(two, func(e *derive.Entry) { e.MasterKey = one.MasterKey; recheck(e) })}, 1, "master_key", "same secret as master_key of keys[0]"},
+		{"a salt key twice", []derive.Entry{one, change(two, func(e *derive.Entry) { e.SaltKey = one.SaltKey; recheck(e) })}, 1, "salt_key", "same secret as salt_key of keys[0]"},
+		{"a secret in both roles", []derive.Entry{one, change(two, func(e *derive.Entry) { e.SaltKey = one.MasterKey; recheck(e) })}, 1, "salt_key", "same secret as master_key of keys[0]"},
 		{"a secret in both roles of one entry", []derive.Entry{change(one, func(e *derive.Entry) { e.SaltKey = e.MasterKey; recheck(e) })}, 0, "salt_key", "same secret"},
 		{"an unknown status", []derive.Entry{with(one, 4)}, 0, "status", "is unknown"},
 		{"one number, both enabled", []derive.Entry{one, newEntry(t, 1)}, 1, "status", "resolve_only"},
 		{"one number, three entries, two enabled", []derive.Entry{one, with(newEntry(t, 1), derive.Disabled), newEntry(t, 1)}, 2, "status", "resolve_only"},
-		{"an entry twice", []derive.Entry{one, bury(one)}, 1, "check", "stands in entry 1 already"},
+		{"an entry twice", []derive.Entry{one, bury(one)}, 1, "check", "stands in keys[0] already"},
 		{"one fingerprint, two check values", []derive.Entry{one, change(bury(one), func(e *derive.Entry) { e.Check.Sum[7] ^= 1 })}, 1, "check", "same first 8 hex digits"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

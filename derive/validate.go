@@ -15,13 +15,13 @@ type EntryError struct {
 	Problem string // what is wrong and how to mend it; the predicate of a sentence about the field
 }
 
-// Error names the entry, the field and the mend.
+// Error names the entry, as keys[Index], the field and the mend.
 func (e *EntryError) Error() string {
 	field := e.Field
 	if field != "" {
 		field += " "
 	}
-	return fmt.Sprintf("entry %d (version %d): %s%s", e.Index+1, e.Version, field, e.Problem)
+	return fmt.Sprintf("keys[%d] (version %d): %s%s", e.Index, e.Version, field, e.Problem)
 }
 
 // validate applies DESIGN section 4, "Loading refuses".
@@ -60,6 +60,8 @@ func (v *validation) checkEntry(i int) {
 	switch {
 	case e.Check == (CheckValue{}):
 		v.refuse(i, "check", "is missing: write the check value that was recorded when the entry was made")
+	case e.Version == 0:
+		// refused already
 	case e.Check.Version != e.Version:
 		v.refuse(i, "check", "is the check value of version %d: restore the entry's own number or its own check value", e.Check.Version)
 	case e.MasterKey.IsZero() || e.SaltKey.IsZero():
@@ -97,8 +99,8 @@ func (v *validation) checkSecretsDiffer() {
 				continue
 			}
 			if first, twice := seen[[SecretSize]byte(s.secret.bytes())]; twice {
-				v.refuse(i, s.field, "is the same secret as %s of entry %d (version %d): every secret stands once; make a new entry with fresh ones",
-					first.field, first.index+1, v.entries[first.index].Version)
+				v.refuse(i, s.field, "is the same secret as %s of keys[%d] (version %d): every secret stands once; make a new entry with fresh ones",
+					first.field, first.index, v.entries[first.index].Version)
 				continue
 			}
 			seen[[SecretSize]byte(s.secret.bytes())] = place{i, s.field}
@@ -130,7 +132,7 @@ func (v *validation) checkNumbers() {
 		}
 		if e.Status == Enabled {
 			if enabled >= 0 {
-				v.refuse(i, "status", "is enabled, and so is that of entry %d with the same version: set one of them to resolve_only", enabled+1)
+				v.refuse(i, "status", "is enabled, and so is that of keys[%d] with the same version: set one of them to resolve_only", enabled)
 			}
 			enabled = i
 		}
@@ -138,11 +140,11 @@ func (v *validation) checkNumbers() {
 			continue // refused already
 		}
 		if first, taken := fingerprints[e.id()]; taken {
-			problem := "stands in entry %d already: remove one of the two"
+			problem := "stands in keys[%d] already: remove one of the two"
 			if v.entries[first].Check != e.Check {
-				problem = "has the same first 8 hex digits as that of entry %d, so hints could not tell them apart: make this entry anew with other secrets"
+				problem = "has the same first 8 hex digits as that of keys[%d], so hints could not tell them apart: make this entry anew with other secrets"
 			}
-			v.refuse(i, "check", problem, first+1)
+			v.refuse(i, "check", problem, first)
 			continue
 		}
 		fingerprints[e.id()] = i
