@@ -12,8 +12,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net"
 	"net/http"
 	"net/netip"
@@ -23,9 +21,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
-
-	"keyhint/httpapi/strictjson"
 )
 
 // Forward lets the host application decide, by its own session: it posts
@@ -265,84 +260,6 @@ func (c *forwardCaller) ask(ctx context.Context, question []byte) error {
 	}
 	defer response.Body.Close()
 	return forwardVerdict(response)
-}
-
-func forwardVerdict(r *http.Response) error {
-	var body []byte
-	var broken error
-	if r.StatusCode >= 200 { // a 101 has no body that a timeout would end
-		// Whatever the status, reading to the end keeps the connection.
-		body, broken = io.ReadAll(io.LimitReader(r.Body, forwardMaxBody+1))
-	}
-	switch {
-	case r.StatusCode == http.StatusUnauthorized:
-		return fmt.Errorf("%w: the host application answered 401", ErrUnauthenticated)
-	case r.StatusCode == http.StatusForbidden:
-		return fmt.Errorf("%w: the host application answered 403", ErrDenied)
-	case r.StatusCode != http.StatusOK:
-		return fmt.Errorf("the host application answered %d", r.StatusCode)
-	case !forwardIsJSON(r.Header):
-		return errForwardNotJSON
-	case broken != nil:
-		return forwardSymptom(broken)
-	case len(body) > forwardMaxBody:
-		return errForwardTooLong
-	}
-	members, err := strictjson.Object(body, "allow")
-	if err != nil {
-		return fmt.Errorf("reading the host application's answer: %w", err)
-	}
-	switch members["allow"].Kind() {
-	case jsontext.KindTrue:
-		return nil
-	case jsontext.KindFalse:
-		return fmt.Errorf("%w: the host application does not allow it", ErrDenied)
-	}
-	return errForwardNoAllow
-}
-
-func forwardIsJSON(h http.Header) bool {
-	types := h.Values("Content-Type")
-	if len(types) != 1 {
-		return false
-	}
-	name, parameters, err := mime.ParseMediaType(types[0])
-	charset, given := parameters["charset"]
-	return err == nil && (name == "application/json" || strings.HasSuffix(name, "+json")) &&
-		(!given || strings.EqualFold(charset, "utf-8"))
-}
-
-// Why there is no decision.
-var (
-	errForwardBusy    = errors.New("as many calls to the host application as may run at once are waiting for its answer")
-	errForwardTimeout = errors.New("the host application did not answer in time")
-	errForwardEnded   = errors.New("the host application ended the connection before its answer was complete")
-	errForwardNotHTTP = errors.New("the host application answered with something else than HTTP, or with a header over 64 KiB")
-	errForwardNotJSON = errors.New("the host application answered 200, but with a Content-Type that is not JSON")
-	errForwardTooLong = errors.New("the host application answered with more than 64 KiB")
-	errForwardNoAllow = errors.New(`the host application answered 200, but "allow" is neither true nor false`)
-)
-
-// forwardSymptom passes on what the network and certificates are at fault for.
-// Other errors of net/http may quote the answer, which may echo the request.
-func forwardSymptom(err error) error {
-	var timeout net.Error
-	var certificate *tls.CertificateVerificationError
-	var record tls.RecordHeaderError // the host speaks no TLS
-	var network *net.OpError
-	switch {
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return errForwardTimeout
-	case errors.As(err, &certificate):
-		return certificate
-	case errors.As(err, &network):
-		return network
-	case errors.As(err, &record):
-		return record
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return errForwardEnded
-	}
-	return errForwardNotHTTP
 }
 
 // settle keeps the outcome of a decision for Ready, and tells it to Observe.

@@ -1003,7 +1003,7 @@ func TestForwardConcurrently(t *testing.T) {
 func TestForwardEndsWithItsCaller(t *testing.T) {
 	host := newForwardHold(t)
 	var outcomes []string
-	f := newForward(t, access.ForwardConfig{URL: host.URL, MaxConcurrent: 1, Observe: func(outcome string, _ time.Duration) {
+	f := newForward(t, access.ForwardConfig{URL: host.URL, MaxConcurrent: 1, Timeout: time.Hour, Observe: func(outcome string, _ time.Duration) {
 		outcomes = append(outcomes, outcome)
 	}})
 	for range 3 {

@@ -50,7 +50,7 @@ type remoteState struct {
 
 func newRemoteKeySet(address string, log *slog.Logger, changed func()) (*remoteKeySet, error) {
 	if err := checkURL(address); err != nil {
-		return nil, fmt.Errorf("auth.jwt.keys: %s: %w", address, err)
+		return nil, fmt.Errorf("auth.jwt.keys: a URL is %w", err) // which may hold a password
 	}
 	r := &remoteKeySet{
 		url: address, log: log, changed: changed,
@@ -68,12 +68,12 @@ func newRemoteKeySet(address string, log *slog.Logger, changed func()) (*remoteK
 func checkURL(address string) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" {
-		return errors.New("not a URL: write https://host/path")
+		return errors.New("not one that can be fetched: write https://host/path, without a user name")
 	}
 	ip := net.ParseIP(u.Hostname())
 	loopback := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 	if u.Scheme != "https" && !(u.Scheme == "http" && loopback) {
-		return errors.New("write https://; http:// is for a loopback address alone")
+		return errors.New("neither https:// nor http:// on a loopback address: keys that others can replace on the way are worth nothing")
 	}
 	return nil
 }
