@@ -38,7 +38,7 @@ func TestNewEntryPastes(t *testing.T) {
 }
 
 func TestNewEntryIsFresh(t *testing.T) {
-	if generateEntry(t, 1) == generateEntry(t, 1) {
+	if first, second := generateEntry(t, 1), generateEntry(t, 1); first == second {
 		t.Error("the same entry twice")
 	}
 }

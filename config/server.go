@@ -102,7 +102,7 @@ func (v *validation) admin(a adminSection, s serverSection) Admin {
 		return Admin{}
 	}
 	v.address("admin.address", a.Address, "127.0.0.1:9090")
-	if a.Address == s.Address {
+	if a.Address == s.Address && !strings.HasSuffix(a.Address, ":0") {
 		v.refuse("admin.address", "is server.address as well: what the private listener serves must not be public")
 	}
 	return Admin(a)

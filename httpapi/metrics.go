@@ -35,7 +35,7 @@ func NewMetrics() *Metrics {
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "keyhint_requests_total",
-			Help: "Requests by operation (issue, resolve, or unknown if refused before) and outcome (ok, or the problem type).",
+			Help: "Requests by operation (issue, resolve, or unknown for one refused before and for any other request) and outcome (ok, or the problem type).",
 		}, []string{"operation", "outcome"}),
 		forward: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "keyhint_forward_duration_seconds",
