@@ -12,7 +12,8 @@ import (
 // Check is one thing that readiness depends on.
 type Check struct {
 	Name string
-	Fail func() error // nil if all is well
+	Fail func() error  // nil if all is well
+	Info func() string // what there is to know when all is well; may be nil
 	// Advisory checks are shown and do not make the instance unready: taking it
 	// out of service would not help.
 	Advisory bool
@@ -40,6 +41,9 @@ func writeReadiness(w http.ResponseWriter, r *http.Request, checks []Check) {
 	status, text := http.StatusOK, "ready"
 	for _, c := range checks {
 		result := checkResult{OK: true, Advisory: c.Advisory}
+		if c.Info != nil {
+			result.Detail = c.Info()
+		}
 		if err := c.Fail(); err != nil {
 			result.OK, result.Detail = false, err.Error()
 			if !c.Advisory {

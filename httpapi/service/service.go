@@ -237,6 +237,10 @@ func (s *service) checks(reloader *config.Reloader) []httpapi.Check {
 		}},
 		{Name: "access_detail", Advisory: true, Fail: func() error { return s.inForce.Load().control.Ready() }},
 		{Name: "reload", Advisory: true, Fail: reloader.Ready},
+		{Name: "keyring", Fail: func() error { return nil }, Info: func() string {
+			ring := s.inForce.Load().config.Keyring.Ring
+			return fmt.Sprintf("fingerprint %s, %d version(s), %s", ring.Fingerprint(), ring.Versions(), Describe(ring, s.Now()))
+		}},
 		{Name: "issuing", Advisory: true, Fail: func() error {
 			if err := s.issuing.mayIssue(); err != nil {
 				return err

@@ -2,17 +2,23 @@ package service_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -200,6 +206,109 @@ func TestRingThatContradictsTheLedgerDoesNotStart(t *testing.T) {
 	err := run(context.Background(), path, nil)
 	if !errors.Is(err, service.ErrRefused) || !strings.Contains(err.Error(), "was in force here") {
 		t.Errorf("%v", err)
+	}
+}
+
+// free is an address on which nothing listens.
+func free(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func TestRefusedReloadIsReportedEverywhere(t *testing.T) {
+	admin := free(t)
+	one, two := newEntry(t, 1), newEntry(t, 2)
+	text := strings.Replace(fmt.Sprintf(head, "none", ""), `""`, admin, 1)
+	r := start(t, text+one+two)
+	get := func(path string) string {
+		t.Helper()
+		response, err := http.Get("http://" + admin + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("%d %s", response.StatusCode, body)
+	}
+	fingerprint := regexp.MustCompile(`fingerprint ([0-9a-f]{16}), 2 version\(s\), version 2 issues`).FindStringSubmatch(get("/readyz?verbose"))
+	if fingerprint == nil || !strings.Contains(get("/metrics"), `keyhint_keyring_info{fingerprint="`+fingerprint[1]+`"} 1`) {
+		t.Errorf("%s", get("/readyz?verbose"))
+	}
+	writeFile(t, r.path, text+one)
+	r.eventually("a metric", func() bool { return strings.Contains(get("/metrics"), "keyhint_config_last_reload_successful 0") })
+	readiness := get("/readyz?verbose")
+	if !strings.HasPrefix(readiness, "200 ") || !strings.Contains(readiness, "keys[1] (version 2): has vanished") || !regexp.MustCompile(`since 20\d\d-\S+Z the configuration`).MatchString(readiness) {
+		t.Errorf("%s", readiness)
+	}
+	writeFile(t, r.path, text+one+two)
+	r.eventually("a metric", func() bool { return strings.Contains(get("/metrics"), "keyhint_config_last_reload_successful 1") })
+}
+
+// certify writes a new certificate for 127.0.0.1 and its key, and returns it.
+func certify(t *testing.T, folder string) *x509.Certificate {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(folder, "key.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})))
+	writeFile(t, filepath.Join(folder, "cert.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return certificate
+}
+
+func TestCertificateFollowsItsFiles(t *testing.T) {
+	folder := t.TempDir()
+	first := certify(t, folder)
+	tlsHead := fmt.Sprintf("server:\n  tls:\n    cert_file: %[1]s/cert.pem\n    key_file: %[1]s/key.pem\n", folder)
+	r := start(t, strings.Replace(fmt.Sprintf(head, "none", ""), "server:\n", tlsHead, 1)+newEntry(t, 1))
+	address := strings.TrimSuffix(strings.TrimPrefix(r.url, "http://"), "/v1/key")
+	served := func() *x509.Certificate {
+		t.Helper()
+		connection, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer connection.Close()
+		state := connection.ConnectionState()
+		if state.Version != tls.VersionTLS13 || state.NegotiatedProtocol != "h2" {
+			t.Errorf("TLS version %x, protocol %q", state.Version, state.NegotiatedProtocol)
+		}
+		return state.PeerCertificates[0]
+	}
+	if !served().Equal(first) {
+		t.Fatal("another certificate is served")
+	}
+	second := certify(t, folder)
+	r.eventually("the second certificate", func() bool { return served().Equal(second) })
+	writeFile(t, filepath.Join(folder, "cert.pem"), "broken")
+	for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if !served().Equal(second) {
+			t.Fatal("a broken certificate has changed what is served")
+		}
 	}
 }
 
