@@ -1,7 +1,6 @@
 package config
 
 import (
-	"crypto/x509"
 	"fmt"
 	"slices"
 	"strings"
@@ -77,7 +76,7 @@ type KeyFile struct {
 type Forward struct {
 	URL           string
 	Timeout       time.Duration
-	RootCAs       *x509.CertPool // nil is the system's
+	CAs           []byte // certificates in PEM; nil is the system's
 	MaxConcurrent int
 }
 
@@ -125,6 +124,8 @@ func (v *validation) jwt(s jwtSection) JWT {
 	for i, key := range s.Keys {
 		setting := item("auth.jwt.keys", i)
 		switch {
+		case slices.Contains(s.Keys[:i], key):
+			v.refuse(setting, "stands in the list already: keep one")
 		case strings.HasPrefix(key, fileScheme):
 			path := strings.TrimPrefix(key, fileScheme)
 			if data := v.file(setting, path); data != nil {
@@ -167,17 +168,21 @@ func (v *validation) forward(s forwardSection) Forward {
 	if s.URL == "" {
 		v.refuse("auth.forward.url", "is missing: write the URL of your application that decides, such as https://app.example.com/may-open")
 	}
-	if s.Timeout <= 0 || s.Timeout > time.Minute {
-		v.refuse("auth.forward.timeout", "is not a time that an editor would wait: write one up to 1m, such as 3s")
+	if s.Timeout <= 0 || s.Timeout > maxForwardTimeout {
+		v.refuse("auth.forward.timeout", "is not a time that an editor would wait: write one up to %s, such as 3s", maxForwardTimeout)
 	}
 	if s.MaxConcurrent == 0 || s.MaxConcurrent > maxForwarded {
 		v.refuse("auth.forward.max_concurrent", "must be from 1 to %d", maxForwarded)
 	}
 	if s.CAFile != "" {
-		f.RootCAs = v.certificates("auth.forward.ca_file", s.CAFile)
+		f.CAs = v.certificates("auth.forward.ca_file", s.CAFile)
 	}
 	return f
 }
+
+// maxForwardTimeout leaves time to read a slow body and to answer before the
+// server gives a connection up.
+const maxForwardTimeout = 10 * time.Second
 
 // maxForwarded bounds how many requests wait for the host application at once.
 const maxForwarded = 10_000

@@ -31,7 +31,7 @@ func TestLoadReadsForward(t *testing.T) {
 	dir, _ := os.Getwd()
 	writeCertificate(t, "ca")
 	f := mustLoadHere(t, forwardSettings.with("auth.forward.ca_file", dir+"/ca.crt").file(t)).Auth.Forward
-	if f.RootCAs == nil || f.URL != "https://app.example/may-open" || f.Timeout != 3*time.Second || f.MaxConcurrent != 100 {
+	if f.CAs == nil || f.URL != "https://app.example/may-open" || f.Timeout != 3*time.Second || f.MaxConcurrent != 100 {
 		t.Errorf("%+v", f)
 	}
 }
@@ -75,8 +75,8 @@ func TestLoadRefusesAuth(t *testing.T) {
 		{"an unknown role", jwtSettings, "auth.jwt.issue_roles", []string{"author"}, "auth.jwt.issue_roles[0] is not known: write one of editor, viewer"},
 		{"no URL", forwardSettings, "auth.forward.url", "",
 			"auth.forward.url is missing: write the URL of your application that decides, such as https://app.example.com/may-open"},
-		{"no time", forwardSettings, "auth.forward.timeout", "0s", "auth.forward.timeout is not a time that an editor would wait: write one up to 1m, such as 3s"},
-		{"a long time", forwardSettings, "auth.forward.timeout", "61s", "auth.forward.timeout is not a time that an editor would wait: write one up to 1m, such as 3s"},
+		{"no time", forwardSettings, "auth.forward.timeout", "0s", "auth.forward.timeout is not a time that an editor would wait: write one up to 10s, such as 3s"},
+		{"a long time", forwardSettings, "auth.forward.timeout", "61s", "auth.forward.timeout is not a time that an editor would wait: write one up to 10s, such as 3s"},
 		{"none at once", forwardSettings, "auth.forward.max_concurrent", 0, "auth.forward.max_concurrent must be from 1 to 10000"},
 		{"many at once", forwardSettings, "auth.forward.max_concurrent", 10_001, "auth.forward.max_concurrent must be from 1 to 10000"},
 		{"a relative path of certificates", forwardSettings, "auth.forward.ca_file", "ca.pem", "auth.forward.ca_file is not an absolute path: begin it with /"},

@@ -93,6 +93,21 @@ func parse(path string, data []byte, info fs.FileInfo, flags Flags) (*Config, er
 	return c, nil
 }
 
+// Refuse returns the error for settings of a configuration that others have
+// found at fault. It looks up where they stand in the file.
+func (c *Config) Refuse(problems []*Problem) error {
+	data, _, err := readFile(c.File, maxFileSize)
+	defer clear(data)
+	if err == nil {
+		if root, problem := parseYAML(data); problem == nil {
+			for _, p := range problems {
+				p.Line = lineOf(root, p.Path)
+			}
+		}
+	}
+	return &Error{c.File, problems}
+}
+
 func readFile(path string, maxSize int) ([]byte, fs.FileInfo, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe would block
 	if err != nil {

@@ -26,6 +26,9 @@ func decode(root *yaml.Node, flags Flags) (document, origins, []*Problem) {
 	eachSetting(reflect.ValueOf(defaults()), "", func(path string, value reflect.Value) {
 		layers.SetDefault(path, value.Interface())
 		if !isScalar(value.Type()) {
+			if env := envName(path); os.Getenv(env) != "" {
+				problems = append(problems, &Problem{Path: path, Env: env, Text: "is a list and cannot come from the environment: write it in the file"})
+			}
 			return
 		}
 		given := func(text, env string) bool {

@@ -52,7 +52,7 @@ var layered = map[string]struct {
 	"auth.forward.url": {settings{"auth.mode": "forward"}, func(c *config.Config) any { return c.Auth.Forward.URL }, nil,
 		layer{"https://file.example", "https://file.example"}, layer{"https://env.example", "https://env.example"}, layer{"https://flag.example", "https://flag.example"}},
 	"auth.forward.timeout": {forwardSettings, func(c *config.Config) any { return c.Auth.Forward.Timeout }, 3 * time.Second,
-		layer{"1s", time.Second}, layer{"500ms", time.Second / 2}, layer{"1m", time.Minute}},
+		layer{"1s", time.Second}, layer{"500ms", time.Second / 2}, layer{"9s", 9 * time.Second}},
 	"auth.forward.max_concurrent": {forwardSettings, func(c *config.Config) any { return c.Auth.Forward.MaxConcurrent }, 100,
 		layer{1, 1}, layer{"2", 2}, layer{"3", 3}},
 	"keyring.namespace": {nil, func(c *config.Config) any { return c.Keyring.Namespace }, "",
@@ -220,10 +220,20 @@ func TestLoadIgnoresEmptyVariables(t *testing.T) {
 	checkEqual(t, c, want)
 }
 
+func TestListInTheEnvironmentIsRefused(t *testing.T) {
+	write(t, ring(newEntry(t, 1)))
+	for variable, path := range map[string]string{"KEYHINT_KEYRING_KEYS": "keyring.keys", "KEYHINT_AUTH_JWT_ISSUE_ROLES": "auth.jwt.issue_roles", "KEYHINT_SERVER_TRUSTED_PROXIES": "server.trusted_proxies"} {
+		t.Run(variable, func(t *testing.T) {
+			t.Setenv(variable, "x")
+			checkRefusal(t, "keyhint.yaml", nil, "keyhint.yaml: environment variable "+variable+": "+path+" is a list and cannot come from the environment: write it in the file")
+		})
+	}
+}
+
 func TestLoadTakesOnlySingleValuesFromTheEnvironment(t *testing.T) {
 	want := mustLoad(t, ring(newEntry(t, 1)))
 	for _, name := range []string{
-		"KEYHINT_KEYRING", "KEYHINT_KEYRING_KEYS", "KEYHINT_KEYRING_KEYS_0_VERSION", "KEYHINT_KEYRING_KEYS_0_STATUS",
+		"KEYHINT_KEYRING", "KEYHINT_KEYRING_KEYS_0_VERSION", "KEYHINT_KEYRING_KEYS_0_STATUS",
 		"KEYHINT_SERVER", "SERVER_ADDRESS", "KEYHINT_SERVER.ADDRESS", "keyhint_log_level",
 	} {
 		t.Setenv(name, "disabled")

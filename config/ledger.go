@@ -64,6 +64,9 @@ func OpenLedger(path, namespace string) (*Ledger, error) {
 	return l, nil
 }
 
+// Empty tells whether the ledger remembers nothing, as one that begins.
+func (l *Ledger) Empty() bool { return len(l.destroyed) == 0 }
+
 // Admits returns nil if the ring has all that the ledger remembers, and
 // otherwise every entry that it lacks or contradicts, and the ways out.
 func (l *Ledger) Admits(ring *derive.Keyring) error {
@@ -76,7 +79,7 @@ func (l *Ledger) Admits(ring *derive.Keyring) error {
 		status, known := present[check]
 		switch {
 		case !known:
-			errs = append(errs, fmt.Errorf("the entry with check value %s was in force here, by the ledger %s, and is not in the ring: restore the entry, or bury it with that check value and status destroyed", check, l.path))
+			errs = append(errs, fmt.Errorf("the entry with check value %s was in force here, by the ledger %s, and is not in the ring: restore the entry, or bury it with that check value and status destroyed (and, if it was the newest, add a new version, since nothing else would issue)", check, l.path))
 		case l.destroyed[check] && status != derive.Destroyed:
 			errs = append(errs, fmt.Errorf("the entry with check value %s was destroyed here, by the ledger %s, and stays so: set its status to destroyed, and put new secrets under a new version", check, l.path))
 		}

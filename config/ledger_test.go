@@ -51,7 +51,7 @@ func TestLedgerMissesWhatItRemembers(t *testing.T) {
 	check("one more", loadRing(t, one, two, three), "")
 	check("buried", loadRing(t, one, buried), "")
 	check("vanished", loadRing(t, one), "the entry with check value "+two.get("check")+" was in force here, by the ledger "+path+
-		", and is not in the ring: restore the entry, or bury it with that check value and status destroyed")
+		", and is not in the ring: restore the entry, or bury it with that check value and status destroyed (and, if it was the newest, add a new version, since nothing else would issue)")
 	check("other secrets", loadRing(t, one, newEntry(t, 2)), two.get("check"))
 
 	if err := openLedger(t, path).Record(loadRing(t, one, buried)); err != nil {

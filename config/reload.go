@@ -16,6 +16,7 @@ type Reloader struct {
 	flags   Flags
 	apply   func(*Config) error
 	log     *slog.Logger
+	started *Config // what the listeners were opened with
 	current *Config
 	status  atomic.Pointer[ReloadStatus]
 }
@@ -37,7 +38,7 @@ const (
 // NewReloader begins with the configuration that is in force. apply puts
 // another one in force; if it returns an error, the former must still be.
 func NewReloader(current *Config, flags Flags, apply func(*Config) error, log *slog.Logger) *Reloader {
-	r := &Reloader{flags: flags, apply: apply, log: log, current: current}
+	r := &Reloader{flags: flags, apply: apply, log: log, started: current, current: current}
 	r.status.Store(&ReloadStatus{Success: time.Now()})
 	return r
 }
@@ -61,15 +62,22 @@ func (r *Reloader) Run(ctx context.Context, signals <-chan os.Signal) {
 	watcher.follow(r.current.Sources)
 	changes := watcher.changes(ctx)
 	for {
+		asked := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-changes:
 		case <-signals:
-			r.log.Info("reading the configuration again on a signal")
+			asked = true
 		case <-time.After(r.current.Keyring.ReloadInterval):
 		}
 		r.reload(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if asked {
+			r.log.Info("read the configuration again on a signal", "fingerprint", r.current.Keyring.Ring.Fingerprint(), "refused", r.Status().Cause != nil)
+		}
 		watcher.follow(r.current.Sources)
 	}
 }
@@ -97,7 +105,9 @@ func (r *Reloader) reload(ctx context.Context) {
 			r.current = next
 		}
 	}
-	r.report(err)
+	if ctx.Err() == nil {
+		r.report(err)
+	}
 }
 
 func (r *Reloader) load() (*Config, error) {
@@ -149,11 +159,11 @@ func (r *Reloader) reportFixed(next *Config) {
 		setting string
 		differs bool
 	}{
-		{"server.address", next.Server.Address != r.current.Server.Address},
-		{"server.tls", (next.Server.TLS == nil) != (r.current.Server.TLS == nil)},
-		{"admin.address", next.Admin.Address != r.current.Admin.Address},
-		{"log.format", next.Log.Format != r.current.Log.Format},
-		{"keyring.ledger_file", next.Keyring.LedgerFile != r.current.Keyring.LedgerFile},
+		{"server.address", next.Server.Address != r.started.Server.Address},
+		{"server.tls", (next.Server.TLS == nil) != (r.started.Server.TLS == nil)},
+		{"admin.address", next.Admin.Address != r.started.Admin.Address},
+		{"log.format", next.Log.Format != r.started.Log.Format},
+		{"keyring.ledger_file", next.Keyring.LedgerFile != r.started.Keyring.LedgerFile},
 	} {
 		if fixed.differs {
 			r.log.Warn("a changed setting takes effect at the next start only", "setting", fixed.setting)

@@ -98,12 +98,18 @@ func checkSecretFile(path string) error {
 	return nil
 }
 
-// checkNotWorldReadable refuses a file with secrets that everyone may read.
+// checkNotWorldReadable refuses a file with secrets that everyone may read or write.
 func checkNotWorldReadable(path string, info fs.FileInfo) error {
-	if info.Mode().Perm()&0o004 == 0 {
+	done := ""
+	switch mode := info.Mode().Perm(); {
+	case mode&0o004 != 0:
+		done = "read"
+	case mode&0o002 != 0:
+		done = "written"
+	default:
 		return nil
 	}
-	return fmt.Errorf("holds secrets and can be read by everyone on this machine: run chmod o= %s", shellQuote(path))
+	return fmt.Errorf("holds secrets and can be %s by everyone on this machine: run chmod o= %s", done, shellQuote(path))
 }
 
 func shellQuote(path string) string {

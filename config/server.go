@@ -62,9 +62,9 @@ type CORS struct {
 // TLS is what the public listener ends TLS with.
 type TLS struct {
 	Certificate tls.Certificate
-	MinVersion  uint16         // tls.VersionTLS12 or tls.VersionTLS13
-	ClientCAs   *x509.CertPool // nil asks clients for no certificate
-	ClientNames []string       // for mode none: DNS names or URIs, one of which a client must have
+	MinVersion  uint16   // tls.VersionTLS12 or tls.VersionTLS13
+	ClientCAs   []byte   // certificates in PEM; nil asks clients for none
+	ClientNames []string // for mode none: DNS names or URIs, one of which a client must have
 }
 
 // Limits bound the rate of requests, as package ratelimit reads them; empty is
@@ -180,14 +180,11 @@ func (v *validation) tls(s tlsSection) *TLS {
 	return t
 }
 
-func (v *validation) certificates(setting, path string) *x509.CertPool {
+// certificates reads a file of one or more certificates in PEM.
+func (v *validation) certificates(setting, path string) []byte {
 	data := v.file(setting, path)
-	if data == nil {
-		return nil
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(data) {
+	if data != nil && !x509.NewCertPool().AppendCertsFromPEM(data) {
 		v.refuse(setting, "holds no certificate: write the path of a file with BEGIN CERTIFICATE")
 	}
-	return pool
+	return data
 }

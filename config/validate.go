@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 
@@ -79,37 +78,38 @@ const maxNamedFile = 1 << 20
 
 // file reads a file that a setting names, and returns nil if it is refused.
 func (v *validation) file(setting, path string) []byte {
-	if !strings.HasPrefix(path, "/") {
-		v.refuse(setting, "is not an absolute path: begin it with /")
+	data, _ := v.open(setting, path)
+	return data
+}
+
+// secretFile reads a file that only keyhint should be able to read.
+func (v *validation) secretFile(setting, path string) []byte {
+	data, info := v.open(setting, path)
+	if data == nil {
 		return nil
 	}
+	if err := checkNotWorldReadable(path, info); err != nil {
+		v.refuse(setting, "names a file that %v", err)
+		return nil
+	}
+	return data
+}
+
+func (v *validation) open(setting, path string) ([]byte, fs.FileInfo) {
+	if !strings.HasPrefix(path, "/") {
+		v.refuse(setting, "is not an absolute path: begin it with /")
+		return nil, nil
+	}
 	v.sources = append(v.sources, path)
-	data, _, err := readFile(path, maxNamedFile)
+	data, info, err := readFile(path, maxNamedFile)
 	if err != nil {
 		var opening *fs.PathError
 		if errors.As(err, &opening) {
 			err = opening.Err // without the path, which may be a secret in the wrong place
 		}
 		v.refuse(setting, "cannot be read: %v", err)
-		return nil
+		return nil, nil
 	}
 	v.inputs.Write(data)
-	return data
-}
-
-// secretFile reads a file that only keyhint should be able to read.
-func (v *validation) secretFile(setting, path string) []byte {
-	data := v.file(setting, path)
-	if data == nil {
-		return nil
-	}
-	info, err := os.Stat(path)
-	if err == nil {
-		err = checkNotWorldReadable(path, info)
-	}
-	if err != nil {
-		v.refuse(setting, "names a file that %v", err)
-		return nil
-	}
-	return data
+	return data, info
 }

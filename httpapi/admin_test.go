@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -35,7 +36,7 @@ func TestReadinessFollowsItsChecks(t *testing.T) {
 	server := httptest.NewServer(httpapi.NewAdmin([]httpapi.Check{
 		{Name: "access", Fail: func() error { return essential }},
 		{Name: "host", Fail: func() error { return advisory }, Advisory: true},
-	}, httpapi.NewMetrics()))
+	}, httpapi.NewMetrics(time.Now)))
 	defer server.Close()
 	for _, c := range []struct {
 		name                string
@@ -76,7 +77,7 @@ func TestReadinessFollowsItsChecks(t *testing.T) {
 }
 
 func TestPrivateListenerServesNothingElse(t *testing.T) {
-	server := httptest.NewServer(httpapi.NewAdmin(nil, httpapi.NewMetrics()))
+	server := httptest.NewServer(httpapi.NewAdmin(nil, httpapi.NewMetrics(time.Now)))
 	defer server.Close()
 	for _, path := range []string{"/", "/v1/key", "/debug/pprof/", "/metrics/x", "/livez/"} {
 		if status, _ := get(t, server.URL+path); status != http.StatusNotFound {
@@ -94,7 +95,7 @@ func TestPrivateListenerServesNothingElse(t *testing.T) {
 }
 
 func TestRequestsAreCounted(t *testing.T) {
-	metrics := httpapi.NewMetrics()
+	metrics := httpapi.NewMetrics(time.Now)
 	e := newEndpoint(t, func(c *httpapi.Config) { c.Metrics = metrics })
 	for _, body := range []string{
 		`{"documentId":"a","keyHint":null}`, `{"documentId":"b","keyHint":null}`, `{"documentId":"a","keyHint":"x"}`, `{}`,

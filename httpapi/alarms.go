@@ -13,21 +13,29 @@ import (
 )
 
 // alarm is a refusal that an operator should hear of, and what to do about it.
-// Clients cause refusals, so each alarm is logged once a minute at most.
+// Clients cause refusals, so each alarm is logged once a minute at most, but for
+// a few at first.
 type alarm struct {
 	cause   error
 	level   slog.Level
 	message string
+	first   int // that many are logged before the interval counts
 	limit   rate.Sometimes
 }
 
-const alarmInterval = time.Minute
+const (
+	alarmInterval = time.Minute
+	// A person who sets up access control sees why each attempt is refused.
+	firstRefusals = 20
+)
 
 // newAlarms lists the alarms; the first that fits a refusal is raised.
 func newAlarms() []*alarm {
 	list := []*alarm{
 		{cause: derive.ErrNothingIssues, level: slog.LevelError,
 			message: "new sessions are refused: add a new version to the key ring"},
+		{cause: errIssuingStopped, level: slog.LevelError,
+			message: "new sessions are refused until what stops them is mended"},
 		{cause: derive.ErrUnknownFingerprint, level: slog.LevelWarn,
 			message: "a hint names other material than this ring holds under its version: compare the replicas' rings, unless hints are being made up"},
 		{cause: derive.ErrUnknownVersion, level: slog.LevelWarn,
@@ -36,11 +44,17 @@ func newAlarms() []*alarm {
 			message: "requests are refused because access control cannot decide"},
 		{cause: access.ErrNoAudience, level: slog.LevelWarn,
 			message: "a token was refused that looks as if it was minted for the RTC server"},
-		{cause: access.ErrUnauthenticated, level: slog.LevelInfo,
+		{cause: errForeignOrigin, level: slog.LevelWarn,
+			message: "a page of another origin was refused: add the origin to server.cors.origins if it is yours"},
+		{cause: errForeignHost, level: slog.LevelWarn,
+			message: "a request that is not for this machine was refused: auth.mode none is for callers on this machine"},
+		{cause: access.ErrUnauthenticated, level: slog.LevelInfo, first: firstRefusals,
 			message: "credentials were refused"},
+		{cause: access.ErrDenied, level: slog.LevelInfo, first: firstRefusals,
+			message: "access was denied"},
 	}
 	for _, a := range list {
-		a.limit = rate.Sometimes{First: 1, Interval: alarmInterval}
+		a.limit = rate.Sometimes{First: max(1, a.first), Interval: alarmInterval}
 	}
 	return list
 }

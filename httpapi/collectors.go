@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,7 +34,7 @@ func (c ringCollector) Collect(metrics chan<- prometheus.Metric) {
 	if ring == nil {
 		return
 	}
-	now := time.Now()
+	now := c.metrics.now()
 	primary, issueUntil := 0.0, time.Time{}
 	if p, err := ring.Primary(now); err == nil {
 		primary, issueUntil = float64(p.Check.Version), p.IssueUntil
@@ -53,9 +54,9 @@ type keySetCollector struct{ metrics *Metrics }
 
 var (
 	keySetSuccess = prometheus.NewDesc("keyhint_token_key_set_last_success_timestamp_seconds",
-		"When the token key set was last fetched; 0 if never.", []string{"url"}, nil)
+		"When the token key set was last fetched; 0 if never.", []string{"key_set", "url"}, nil)
 	keySetFailing = prometheus.NewDesc("keyhint_token_key_set_failing_since_timestamp_seconds",
-		"Since when the token key set cannot be fetched, the last good one staying in force; 0 while it can.", []string{"url"}, nil)
+		"Since when the token key set cannot be fetched, the last good one staying in force; 0 while it can.", []string{"key_set", "url"}, nil)
 )
 
 func (keySetCollector) Describe(descriptions chan<- *prometheus.Desc) {
@@ -68,9 +69,9 @@ func (c keySetCollector) Collect(metrics chan<- prometheus.Metric) {
 	if tokens == nil {
 		return
 	}
-	for _, set := range tokens.KeySets() {
-		status := set.Status()
-		metrics <- prometheus.MustNewConstMetric(keySetSuccess, prometheus.GaugeValue, unixSeconds(status.Fetched), set.URL)
-		metrics <- prometheus.MustNewConstMetric(keySetFailing, prometheus.GaugeValue, unixSeconds(status.FailingSince), set.URL)
+	for i, set := range tokens.KeySets() {
+		status, number := set.Status(), strconv.Itoa(i+1)
+		metrics <- prometheus.MustNewConstMetric(keySetSuccess, prometheus.GaugeValue, unixSeconds(status.Fetched), number, set.URL)
+		metrics <- prometheus.MustNewConstMetric(keySetFailing, prometheus.GaugeValue, unixSeconds(status.FailingSince), number, set.URL)
 	}
 }

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -20,12 +21,14 @@ func (s *server) limitAddress(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+var errForeignOrigin = errors.New("the page's origin is not listed")
+
 // protectCookies refuses what a page of another origin made a browser send with
 // its cookies.
 func (s *server) protectCookies(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if err := s.CORS.Protect(c.Request()); err != nil {
-			return fmt.Errorf("%w: %w", access.ErrDenied, err)
+			return fmt.Errorf("%w: %w: %w", access.ErrDenied, errForeignOrigin, err)
 		}
 		return next(c)
 	}

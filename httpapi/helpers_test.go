@@ -44,7 +44,7 @@ func newConfig(t testing.TB, adjust ...func(*httpapi.Config)) httpapi.Config {
 		Access:    access.Everyone{},
 		CORS:      policy,
 		Clients:   clientaddr.New(nil),
-		Metrics:   httpapi.NewMetrics(),
+		Metrics:   httpapi.NewMetrics(time.Now),
 	}
 	for _, a := range adjust {
 		a(&c)
@@ -62,7 +62,7 @@ func withLog(w io.Writer, level slog.Level) func(*httpapi.Config) {
 	}
 }
 
-func withLoopbackHost(c *httpapi.Config) { c.LoopbackHost = true }
+func withLoopbackHost(c *httpapi.Config) { c.LoopbackOnly = true }
 
 func newEntry(t testing.TB, version uint32) derive.Entry {
 	t.Helper()

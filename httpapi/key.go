@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -10,6 +11,9 @@ import (
 	"keyhint/derive"
 	"keyhint/httpapi/access"
 )
+
+// errIssuingStopped is the refusal of new sessions for a reason that is not the ring's.
+var errIssuingStopped = errors.New("issuing is stopped")
 
 // keyResponse is the body of a 200 answer.
 type keyResponse struct {
@@ -50,7 +54,7 @@ func (s *server) openSession(x *exchange, doc derive.Document, request keyReques
 	if request.operation == access.Issue {
 		if s.MayIssue != nil {
 			if err := s.MayIssue(); err != nil {
-				return derive.Key{}, derive.Hint{}, fmt.Errorf("%w: %w", derive.ErrNothingIssues, err)
+				return derive.Key{}, derive.Hint{}, fmt.Errorf("%w: %w", errIssuingStopped, err)
 			}
 		}
 		key, hint, err := s.Keyring.Issue(doc, now, s.Random)

@@ -99,12 +99,12 @@ func TestDebugLogHasOneLineForEachRequest(t *testing.T) {
 		{"issue", func() answer { return e.ask("doc-1", nil) }, map[string]any{"operation": "issue", "version": 1., "outcome": "ok", "status": 200.}},
 		{"resolve", func() answer { return e.ask("doc-1", issued.KeyHint) }, map[string]any{"operation": "resolve", "version": 1., "outcome": "ok", "status": 200.}},
 		{"other document", func() answer { return e.ask("doc-2", issued.KeyHint) },
-			map[string]any{"operation": "resolve", "version": 1., "outcome": hintMismatch.urn, "status": 403., "cause": derive.ErrTagMismatch.Error()}},
-		{"malformed hint", func() answer { return e.ask("doc-1", "kh2") }, map[string]any{"operation": "resolve", "version": 0., "outcome": hintMismatch.urn, "status": 403.}},
+			map[string]any{"operation": "resolve", "version": 1., "outcome": "hint-mismatch", "status": 403., "cause": derive.ErrTagMismatch.Error()}},
+		{"malformed hint", func() answer { return e.ask("doc-1", "kh2") }, map[string]any{"operation": "resolve", "version": 0., "outcome": "hint-mismatch", "status": 403.}},
 		{"unknown version", func() answer { return e.ask("doc-1", strings.Replace(issued.KeyHint, "kh1.1", "kh1.77", 1)) },
-			map[string]any{"operation": "resolve", "version": 77., "outcome": versionUnknown.urn, "status": 409.}},
-		{"malformed body", func() answer { return e.post("{") }, map[string]any{"operation": "", "version": 0., "outcome": malformedRequest.urn, "status": 400.}},
-		{"other path", func() answer { return e.do(e.newRequest(http.MethodGet, "/", nil)) }, map[string]any{"operation": "", "version": 0., "outcome": "about:blank", "status": 404.}},
+			map[string]any{"operation": "resolve", "version": 77., "outcome": "version-unknown", "status": 409.}},
+		{"malformed body", func() answer { return e.post("{") }, map[string]any{"operation": "", "version": 0., "outcome": "malformed-request", "status": 400.}},
+		{"other path", func() answer { return e.do(e.newRequest(http.MethodGet, "/", nil)) }, map[string]any{"operation": "", "version": 0., "outcome": "not-found", "status": 404.}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			before := len(log.records(t))

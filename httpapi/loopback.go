@@ -1,31 +1,34 @@
 package httpapi
 
 import (
+	"errors"
 	"fmt"
 	"net"
-	"net/netip"
-	"strings"
+	"net/http"
 
 	"github.com/labstack/echo/v4"
 
 	"keyhint/httpapi/access"
+	"keyhint/httpapi/loopback"
 )
 
-// requireLoopbackHost refuses a Host that DNS could have bound to the loopback.
-func requireLoopbackHost(next echo.HandlerFunc) echo.HandlerFunc {
+var errForeignHost = errors.New("not for this machine")
+
+// requireLoopback refuses a request that came over anything but the loopback, and
+// a Host that DNS could have bound to it.
+func requireLoopback(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if !isLoopbackHost(c.Request().Host) {
-			return fmt.Errorf("%w: the Host header does not name this machine's loopback", access.ErrDenied)
+		r := c.Request()
+		if local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr); !loopback.IsAddr(local) {
+			return fmt.Errorf("%w: %w: the connection is not over the loopback", access.ErrDenied, errForeignHost)
+		}
+		host := r.Host
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			host = h
+		}
+		if !loopback.IsHost(host) {
+			return fmt.Errorf("%w: %w: the Host header is not localhost or a loopback address", access.ErrDenied, errForeignHost)
 		}
 		return next(c)
 	}
-}
-
-func isLoopbackHost(hostport string) bool {
-	host := hostport
-	if h, _, err := net.SplitHostPort(hostport); err == nil {
-		host = h
-	}
-	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
 }

@@ -1,7 +1,7 @@
 package httpapi
 
 import (
-	"strings"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -17,7 +17,9 @@ import (
 type Metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
+	conflict prometheus.Counter
 	forward  *prometheus.HistogramVec
+	now      func() time.Time
 	ring     atomic.Pointer[derive.Keyring]
 	tokens   atomic.Pointer[access.Tokens]
 }
@@ -29,20 +31,25 @@ type Reload struct {
 }
 
 // NewMetrics returns metrics with a registry of their own, together with those
-// of the Go runtime and the process.
-func NewMetrics() *Metrics {
+// of the Go runtime and the process. What issues is told by the clock now.
+func NewMetrics(now func() time.Time) *Metrics {
 	m := &Metrics{
+		now:      now,
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "keyhint_requests_total",
-			Help: "Requests by operation (issue, resolve, or unknown for one refused before and for any other request) and outcome (ok, or the problem type).",
+			Help: "Requests by operation (issue, resolve, or unknown for one refused before and for any other request) and outcome (ok, canceled, or the problem type).",
 		}, []string{"operation", "outcome"}),
+		conflict: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "keyhint_ring_conflicts_total",
+			Help: "Hints of a known version with an unknown fingerprint: another replica holds other material under it, or the hint was made up.",
+		}),
 		forward: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "keyhint_forward_duration_seconds",
 			Help: "How long the host application took to decide in auth.mode forward, by outcome.",
 		}, []string{"outcome"}),
 	}
-	m.registry.MustRegister(m.requests, m.forward, ringCollector{m}, keySetCollector{m},
+	m.registry.MustRegister(m.requests, m.conflict, m.forward, ringCollector{m}, keySetCollector{m},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -87,7 +94,13 @@ func (m *Metrics) countRequest(x *exchange) {
 	if operation == "" {
 		operation = "unknown"
 	}
-	m.requests.WithLabelValues(operation, strings.TrimPrefix(x.outcome, "urn:keyhint:")).Inc()
+	m.requests.WithLabelValues(operation, x.outcome).Inc()
+}
+
+func (m *Metrics) countConflict(err error) {
+	if errors.Is(err, derive.ErrUnknownFingerprint) {
+		m.conflict.Inc()
+	}
 }
 
 // unixSeconds is a time as metrics give it; the zero time is 0.

@@ -86,7 +86,7 @@ func (a *authority) issue(t *testing.T, commonName string, names ...string) tls.
 
 func TestMutualTLS(t *testing.T) {
 	ours, theirs := newAuthority(t), newAuthority(t)
-	control := access.ClientCertificates{Names: []string{"editor.internal", "spiffe://cluster/editor"}}
+	control := access.ClientCertificates{Roots: ours.pool, Names: []string{"editor.internal", "spiffe://cluster/editor"}}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -15,7 +17,7 @@ type exchange struct {
 	caller    access.Caller    // nil until the request is identified
 	operation access.Operation // empty if it was refused before that was known
 	version   uint32           // of the hint issued or received; 0 if there is none
-	outcome   string           // ok, or the type of the problem
+	outcome   string           // ok, canceled, or the name of the problem
 	cause     error
 }
 
@@ -45,7 +47,11 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 // refuse is Echo's error handler: it answers with a problem document.
 func (s *server) refuse(err error, c echo.Context) {
 	x, p := exchangeOf(c), problemOf(err)
-	x.outcome, x.cause = p.Type, err
+	x.outcome, x.cause = p.outcome(), err
+	if errors.Is(err, context.Canceled) {
+		x.outcome = "canceled" // the client went away
+	}
+	s.Metrics.countConflict(err)
 	s.raiseAlarm(err, x)
 	if c.Response().Committed {
 		return

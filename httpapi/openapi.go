@@ -3,7 +3,6 @@ package httpapi
 import (
 	_ "embed"
 	"net/http"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 )
@@ -21,6 +20,5 @@ const (
 
 // describe answers GET /openapi.yaml.
 func (s *server) describe(c echo.Context) error {
-	description := strings.ReplaceAll(openAPI, defaultPath, s.Path)
-	return c.Blob(http.StatusOK, "application/yaml", []byte(description))
+	return c.Blob(http.StatusOK, "application/yaml", s.description)
 }

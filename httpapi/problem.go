@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -122,7 +123,7 @@ func problemOf(err error) problem {
 		return keyUnavailable
 	case errors.Is(err, derive.ErrExpired):
 		return hintExpired
-	case errors.Is(err, derive.ErrNothingIssues):
+	case errors.Is(err, derive.ErrNothingIssues), errors.Is(err, errIssuingStopped):
 		return unavailable
 	case errors.As(err, &routing):
 		return plainProblem(routing.Code)
@@ -133,6 +134,22 @@ func problemOf(err error) problem {
 // plainProblem is a problem that says no more than its status (RFC 9457 section 4.2.1).
 func plainProblem(status int) problem {
 	return problem{Type: "about:blank", Status: status, Title: http.StatusText(status)}
+}
+
+// outcome is the problem's name in logs and metrics.
+func (p problem) outcome() string {
+	if p.Type != "about:blank" {
+		return p.Type[strings.LastIndexByte(p.Type, ':')+1:]
+	}
+	switch p.Status {
+	case http.StatusNotFound:
+		return "not-found"
+	case http.StatusMethodNotAllowed:
+		return "method-not-allowed"
+	case http.StatusInternalServerError:
+		return "internal-error"
+	}
+	return "other"
 }
 
 // Error lets a handler return a problem as it is.

@@ -17,14 +17,14 @@ import (
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 10 * time.Second // header and body
-	writeTimeout      = 20 * time.Second // from the end of the header
+	writeTimeout      = 30 * time.Second // from the end of the header: body, access control and answer
 	idleTimeout       = 2 * time.Minute
 	maxHeaderSize     = 16 << 10 // bytes
-	drainTimeout      = 15 * time.Second
+	drainTimeout      = 25 * time.Second
 )
 
 // Serve answers connections of the listener until ctx is done. Then it accepts
-// no more, finishes what is in flight, for 15 seconds at most, and returns nil.
+// no more, finishes what is in flight, for 25 seconds at most, and returns nil.
 // With a TLS configuration it ends TLS; nil is plain HTTP.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler, ending *tls.Config, log *slog.Logger) error {
 	server := &http.Server{

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -35,10 +36,11 @@ type Config struct {
 	PerAddress *ratelimit.Limiter   // of requests, before access control; nil is no limit
 	PerSubject *ratelimit.Limiter   // of requests, after it; nil is no limit
 
-	// LoopbackHost refuses requests whose Host header does not name this
-	// machine's loopback. It keeps a web page elsewhere from reaching an
-	// endpoint without access control through a host name of its own.
-	LoopbackHost bool
+	// LoopbackOnly refuses requests that come over anything but the loopback, and
+	// those whose Host header does not name it. The second keeps a web page
+	// elsewhere from reaching an endpoint without access control through a host
+	// name of its own.
+	LoopbackOnly bool
 
 	Now     func() time.Time
 	Random  io.Reader // a CSPRNG
@@ -48,20 +50,21 @@ type Config struct {
 
 type server struct {
 	Config
-	alarms []*alarm
+	alarms      []*alarm
+	description []byte // of the API, in YAML
 }
 
 // New returns the handler of the public listener. It does not change and is
 // safe for any number of goroutines.
 func New(c Config) http.Handler {
-	s := &server{Config: c, alarms: newAlarms()}
+	s := &server{Config: c, alarms: newAlarms(), description: []byte(strings.ReplaceAll(openAPI, defaultPath, c.Path))}
 	e := echo.New()
 	e.HTTPErrorHandler = s.refuse
 	e.Use(s.observe)
 	e.Use(c.CORS.Middleware())
 	e.Use(middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: s.logPanic}))
-	if c.LoopbackHost {
-		e.Use(requireLoopbackHost)
+	if c.LoopbackOnly {
+		e.Use(requireLoopback)
 	}
 	for _, r := range s.routes() {
 		e.Add(r.method, r.path, r.handler, r.guards...)

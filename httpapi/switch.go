@@ -28,7 +28,8 @@ func NewSwitch(first http.Handler) *Switch {
 }
 
 // Replace puts another handler in force and returns when the former one has
-// answered its last request. The server's timeouts bound how long that takes.
+// answered its last request. The server's timeouts for reading and the access
+// control's for deciding bound how long that takes.
 func (s *Switch) Replace(next http.Handler) {
 	former := s.current.Swap(&installed{handler: next})
 	former.mutex.Lock()

@@ -14,11 +14,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
 	"time"
+
+	"keyhint/httpapi/loopback"
 
 	"github.com/go-json-experiment/json"
 )
@@ -132,15 +133,10 @@ func forwardCheckURL(raw string) error {
 		return errors.New("url holds a user name: remove it")
 	case strings.Contains(raw, "#"):
 		return errors.New("url has a fragment: remove it")
-	case u.Scheme == "https", u.Scheme == "http" && forwardIsLoopback(u.Hostname()):
+	case u.Scheme == "https", u.Scheme == "http" && loopback.IsHost(u.Hostname()):
 		return nil
 	}
 	return errors.New("url is neither https nor http on this machine's loopback: callers' credentials are sent to it")
-}
-
-func forwardIsLoopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
 }
 
 // Identify takes the caller's Cookie and Authorization as they are; what they

@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -18,27 +19,66 @@ func (Everyone) Ready() error { return nil }
 // Identify returns a caller without a name.
 func (Everyone) Identify(*http.Request) (Caller, error) { return allowed(""), nil }
 
-// ClientCertificates is access control by mutual TLS: a caller whose certificate
-// has one of the names may do everything. The listener must have verified the
-// certificate's chain.
+// allowed is a caller who may do everything.
+type allowed string
+
+func (a allowed) Subject() string { return string(a) }
+
+func (allowed) MayOpen(context.Context, string, Operation) error { return nil }
+
+// ClientCertificates is access control by mutual TLS. It verifies the client's
+// certificate at every request, because a connection can outlive the
+// certificate, and the authorities that were accepted when it was made.
 type ClientCertificates struct {
-	Names []string // DNS names or URIs of subject alternative names, compared exactly
+	Roots *x509.CertPool
+
+	// Names are DNS names and URIs, one of which must be a subject alternative
+	// name of the certificate, compared exactly. A caller who has one may do
+	// everything. They are for use without Then.
+	Names []string
+
+	// Then decides on callers with any certificate that verifies.
+	Then Control
 }
 
-// Ready is nil.
-func (ClientCertificates) Ready() error { return nil }
-
-// Identify returns a caller with the name of the certificate that is accepted.
-func (c ClientCertificates) Identify(r *http.Request) (Caller, error) {
-	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
-		return nil, fmt.Errorf("%w: there is no verified client certificate", ErrUnauthenticated)
+// Ready is that of Then.
+func (c ClientCertificates) Ready() error {
+	if c.Then == nil {
+		return nil
 	}
-	for _, name := range subjectNames(r.TLS.VerifiedChains[0][0]) {
+	return c.Then.Ready()
+}
+
+// Identify returns a caller with the accepted name, or the one of Then.
+func (c ClientCertificates) Identify(r *http.Request) (Caller, error) {
+	certificate, err := c.verify(r)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrUnauthenticated, err)
+	case c.Then != nil:
+		return c.Then.Identify(r)
+	}
+	for _, name := range subjectNames(certificate) {
 		if slices.Contains(c.Names, name) {
 			return allowed(name), nil
 		}
 	}
 	return nil, fmt.Errorf("%w: no name of the client certificate is in server.tls.client_names", ErrDenied)
+}
+
+func (c ClientCertificates) verify(r *http.Request) (*x509.Certificate, error) {
+	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		return nil, errors.New("there is no client certificate")
+	}
+	intermediates := x509.NewCertPool()
+	for _, certificate := range r.TLS.PeerCertificates[1:] {
+		intermediates.AddCert(certificate)
+	}
+	leaf := r.TLS.PeerCertificates[0]
+	_, err := leaf.Verify(x509.VerifyOptions{
+		Roots: c.Roots, Intermediates: intermediates, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	return leaf, err
 }
 
 func subjectNames(certificate *x509.Certificate) []string {
@@ -48,10 +88,3 @@ func subjectNames(certificate *x509.Certificate) []string {
 	}
 	return names
 }
-
-// allowed is a caller who may do everything.
-type allowed string
-
-func (a allowed) Subject() string { return string(a) }
-
-func (allowed) MayOpen(context.Context, string, Operation) error { return nil }

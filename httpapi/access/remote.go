@@ -8,12 +8,14 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"keyhint/httpapi/loopback"
 
 	"golang.org/x/time/rate"
 )
@@ -32,6 +34,7 @@ const (
 // long as no better one is to be had.
 type remoteKeySet struct {
 	url     string
+	name    string // url without a query, for people
 	client  *http.Client
 	log     *slog.Logger
 	changed func()        // called after another set came into force
@@ -53,7 +56,7 @@ func newRemoteKeySet(address string, log *slog.Logger, changed func()) (*remoteK
 		return nil, fmt.Errorf("auth.jwt.keys: a URL is %w", err) // which may hold a password
 	}
 	r := &remoteKeySet{
-		url: address, log: log, changed: changed,
+		url: address, name: strings.SplitN(address, "?", 2)[0], log: log, changed: changed,
 		unknown: rate.NewLimiter(rate.Every(refetchInterval), 1),
 		client: &http.Client{
 			Timeout:       fetchTimeout,
@@ -70,9 +73,7 @@ func checkURL(address string) error {
 	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" {
 		return errors.New("not one that can be fetched: write https://host/path, without a user name")
 	}
-	ip := net.ParseIP(u.Hostname())
-	loopback := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
-	if u.Scheme != "https" && !(u.Scheme == "http" && loopback) {
+	if u.Scheme != "https" && !(u.Scheme == "http" && loopback.IsHost(u.Hostname())) {
 		return errors.New("neither https:// nor http:// on a loopback address: keys that others can replace on the way are worth nothing")
 	}
 	return nil
@@ -86,7 +87,7 @@ type KeySetStatus struct {
 
 // KeySet is a JWKS behind a URL that tokens are verified with.
 type KeySet struct {
-	URL    string
+	URL    string // without a query
 	Status func() KeySetStatus
 }
 
@@ -94,7 +95,7 @@ type KeySet struct {
 func (t *Tokens) KeySets() []KeySet {
 	var sets []KeySet
 	for _, r := range t.remotes {
-		sets = append(sets, KeySet{r.url, func() KeySetStatus {
+		sets = append(sets, KeySet{r.name, func() KeySetStatus {
 			s := r.state.Load()
 			return KeySetStatus{s.fetched, s.failing}
 		}})
@@ -108,7 +109,7 @@ func (r *remoteKeySet) keys() []Key { return r.state.Load().keys }
 func (r *remoteKeySet) ready() error {
 	s := r.state.Load()
 	if s.fetched.IsZero() {
-		return fmt.Errorf("no key set from %s yet: %w", r.url, s.cause)
+		return fmt.Errorf("no key set from %s yet: %w", r.name, s.cause)
 	}
 	return nil
 }
@@ -173,9 +174,9 @@ func (r *remoteKeySet) update(ctx context.Context) error {
 		return err
 	}
 	r.succeed(old, &remoteState{keys: keys, raw: raw})
-	r.log.Info("a token key set is in force", "url", r.url, "keys", len(keys))
+	r.log.Info("a token key set is in force", "url", r.name, "keys", len(keys))
 	for _, reason := range unfit {
-		r.log.Warn("a key of the token key set is left out", "url", r.url, "cause", reason)
+		r.log.Warn("a key of the token key set is left out", "url", r.name, "cause", reason)
 	}
 	r.changed()
 	return nil
@@ -183,7 +184,7 @@ func (r *remoteKeySet) update(ctx context.Context) error {
 
 func (r *remoteKeySet) succeed(old, state *remoteState) {
 	if !old.failing.IsZero() && !old.fetched.IsZero() {
-		r.log.Info("the token key set can be fetched again", "url", r.url, "failed_since", old.failing)
+		r.log.Info("the token key set can be fetched again", "url", r.name, "failed_since", old.failing)
 	}
 	state.fetched = time.Now()
 	r.state.Store(state)
@@ -196,7 +197,12 @@ func (r *remoteKeySet) fail(old *remoteState, cause error) {
 		state.failing = time.Now()
 	}
 	r.state.Store(&state)
-	r.log.Warn("the token key set cannot be fetched; the last good one stays in force", "url", r.url,
+	if state.fetched.IsZero() {
+		r.log.Warn("the token key set cannot be fetched, and there was none before: its tokens are refused", "url", r.name,
+			"cause", cause, "failing_since", state.failing)
+		return
+	}
+	r.log.Warn("the token key set cannot be fetched; the last good one stays in force", "url", r.name,
 		"cause", cause, "failing_since", state.failing, "last_good", state.fetched)
 }
 

@@ -91,9 +91,14 @@ func requestWith(t *testing.T, kid string, key *ecdsa.PrivateKey) *http.Request 
 
 func startTokens(t *testing.T, url string) *access.Tokens {
 	t.Helper()
+	return startTokensWith(t, url, nil)
+}
+
+func startTokensWith(t *testing.T, url string, keys []access.Key) *access.Tokens {
+	t.Helper()
 	tokens, err := access.NewTokens(access.TokenConfig{
-		KeySets: []string{url}, Audience: []string{"keyhint"}, DocumentClaim: "doc", RoleClaim: "role",
-		IssueRoles: access.Roles, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Keys: keys, KeySets: []string{url}, Audience: []string{"keyhint"}, DocumentClaim: "doc", RoleClaim: "role",
+		IssueRoles: []string{"editor"}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -164,6 +169,44 @@ func TestUnknownKidFetchesOnce(t *testing.T) {
 	}
 	if n := server.fetches.Load(); n != 2 {
 		t.Errorf("%d fetches, want 1 at the start and 1 for unknown kids in this minute", n)
+	}
+}
+
+// A key without a kid fits every kid, and must not stand in for one that is not
+// fetched yet.
+func TestKeyWithoutKidDoesNotHideANewOne(t *testing.T) {
+	local, first, second := newECKey(t), newECKey(t), newECKey(t)
+	server := newKeySetServer(t, jwks(t, first))
+	keys, _, err := access.ParseKeys([]byte(spki(t, local.Public())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens := startTokensWith(t, server.URL, keys)
+	eventually(t, "readiness", func() bool { return tokens.Ready() == nil })
+	server.set(http.StatusOK, jwks(t, first, second))
+	for name, request := range map[string]*http.Request{
+		"a new key": requestWith(t, "k1", second), "the first": requestWith(t, "k0", first), "the local one": requestWith(t, "local", local),
+	} {
+		if _, err := tokens.Identify(request); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestTokenOfAKeySetThatWasNeverFetchedIsUnavailable(t *testing.T) {
+	local, remote := newECKey(t), newECKey(t)
+	server := newKeySetServer(t, "")
+	server.set(http.StatusBadGateway, "")
+	keys, _, err := access.ParseKeys([]byte(spki(t, local.Public())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens := startTokensWith(t, server.URL, keys)
+	if _, err := tokens.Identify(requestWith(t, "k0", remote)); !errors.Is(err, access.ErrUnavailable) {
+		t.Errorf("a token of the key set: %v", err)
+	}
+	if _, err := tokens.Identify(requestWith(t, "local", local)); err != nil {
+		t.Errorf("a token of the local key: %v", err)
 	}
 }
 

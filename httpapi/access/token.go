@@ -42,12 +42,6 @@ type TokenConfig struct {
 	Log *slog.Logger
 }
 
-// Algorithms are all that a key can be pinned to.
-var Algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
-
-// Roles are the values of the role claim.
-var Roles = []string{roleEditor, roleViewer}
-
 const (
 	roleEditor = "editor"
 	roleViewer = "viewer"
@@ -81,8 +75,8 @@ type verification struct {
 	cache *lru.Cache[[sha256.Size]byte, *claims]
 }
 
-// NewTokens validates the configuration. If it names URLs, tokens are refused
-// as unavailable until [Tokens.Run] has fetched all of them.
+// NewTokens validates the configuration. If it names URLs, tokens that no other
+// key has signed are refused as unavailable until [Tokens.Run] has fetched all.
 func NewTokens(c TokenConfig) (*Tokens, error) {
 	if len(c.Audience) == 0 || slices.Contains(c.Audience, "") {
 		return nil, errors.New("auth.jwt.audience is missing: name this endpoint, and mint tokens with that name as aud")
@@ -91,7 +85,7 @@ func NewTokens(c TokenConfig) (*Tokens, error) {
 		return nil, errors.New("auth.jwt.keys is missing: name at least one file or URL with public keys")
 	}
 	if len(c.Algorithms) == 0 {
-		c.Algorithms = Algorithms
+		c.Algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 	}
 	options := []jwt.ParserOption{
 		jwt.WithValidMethods(c.Algorithms), jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation(),
@@ -217,6 +211,9 @@ func (t *Tokens) verify(ctx context.Context, raw string) (*claims, error) {
 		if _, err := t.parser.ParseWithClaims(raw, c, func(*jwt.Token) (any, error) {
 			return jwt.VerificationKeySet{Keys: keys}, nil
 		}); err != nil {
+			if unready := t.Ready(); unready != nil { // it may be of a key that is not there yet
+				return nil, fmt.Errorf("%w: %w", ErrUnavailable, unready)
+			}
 			return nil, fmt.Errorf("%w: %w", ErrUnauthenticated, err)
 		}
 	}
@@ -230,17 +227,16 @@ func (t *Tokens) verify(ctx context.Context, raw string) (*claims, error) {
 	return c, nil
 }
 
-// candidates are the keys that may have signed a token, of v or, if the token's
-// kid is unknown there, of what a new fetch has brought.
+// candidates are the keys that may have signed a token, of v or, if no key there
+// has the token's kid, of what a new fetch has brought.
 func (t *Tokens) candidates(ctx context.Context, v *verification, keyID, algorithm string) (*verification, []jwt.VerificationKey, error) {
-	keys := v.candidates(keyID, algorithm)
-	if len(keys) == 0 && keyID != "" {
+	if keyID != "" && !v.knows(keyID) {
 		for _, r := range t.remotes {
 			r.refetch(ctx)
 		}
 		v = t.verified.Load()
-		keys = v.candidates(keyID, algorithm)
 	}
+	keys := v.candidates(keyID, algorithm)
 	if len(keys) > 0 {
 		return v, keys, nil
 	}
@@ -279,6 +275,11 @@ func readHeader(raw string) (keyID, algorithm string, err error) {
 	return keyID, algorithm, nil
 }
 
+// knows tells whether a key has this kid.
+func (v *verification) knows(keyID string) bool {
+	return slices.ContainsFunc(v.keys, func(k Key) bool { return k.id == keyID })
+}
+
 // candidates are the keys that may have signed a token: of the type for its
 // algorithm and, where both have a kid, of that kid.
 func (v *verification) candidates(keyID, algorithm string) []jwt.VerificationKey {
@@ -314,7 +315,7 @@ func (c tokenCaller) MayOpen(_ context.Context, documentID string, operation Ope
 		role = roleEditor
 	}
 	switch {
-	case !slices.Contains(Roles, role):
+	case role != roleEditor && role != roleViewer:
 		return fmt.Errorf("%w: the token's role is unknown", ErrDenied)
 	case operation == Issue && !slices.Contains(c.config.IssueRoles, role):
 		return fmt.Errorf("%w: the role %s may not issue", ErrDenied, role)

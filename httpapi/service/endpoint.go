@@ -1,17 +1,15 @@
 package service
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"fmt"
+	"crypto/x509"
 	"net/http"
 	"reflect"
 	"time"
 
 	"keyhint/config"
 	"keyhint/httpapi"
-	"keyhint/httpapi/access"
 	"keyhint/httpapi/clientaddr"
 	"keyhint/httpapi/cors"
 	"keyhint/httpapi/ratelimit"
@@ -30,34 +28,44 @@ type endpoint struct {
 	perSubject *ratelimit.Limiter
 }
 
-// control is access control with what has to be done for it.
-type control struct {
-	access.Control
-	advisory bool                  // not being ready does not make the instance unready
-	run      func(context.Context) // nil if there is nothing to run
-	tokens   *access.Tokens        // nil in other modes
-	stop     context.CancelFunc    // of run; nil before it is started
-}
-
 // newEndpoint puts together what the configuration says. What a former endpoint
 // has learnt (key sets, verified tokens, spent limits) is kept where its
-// settings are the same. Errors name the setting.
+// settings are the same; former may be nil. Everything that is wrong is in the
+// error, a [config.Error].
 func newEndpoint(c *config.Config, former *endpoint, o Options, mayIssue func() error, metrics *httpapi.Metrics) (*endpoint, error) {
 	e := &endpoint{config: c}
-	policy, err := cors.New(c.Server.CORS.Origins, c.Server.CORS.Credentials)
-	if err != nil {
-		return nil, fmt.Errorf("server.cors.origins: %w", err)
+	var problems []*config.Problem
+	note := func(setting string, err error) {
+		if err != nil {
+			problems = append(problems, &config.Problem{Path: setting, Text: err.Error()})
+		}
 	}
-	if err := e.limit(former); err != nil {
-		return nil, err
+	policy, err := cors.New(c.Server.CORS.Origins, c.Server.CORS.Credentials)
+	note("server.cors.origins", err)
+	var was config.Limits
+	var spentAddress, spentSubject *ratelimit.Limiter
+	if former != nil {
+		was, spentAddress, spentSubject = former.config.Server.Limits, former.perAddress, former.perSubject
+	}
+	e.perAddress, err = limiter(c.Server.Limits.PerAddress, was.PerAddress, spentAddress)
+	note("server.limits.per_address", err)
+	e.perSubject, err = limiter(c.Server.Limits.PerSubject, was.PerSubject, spentSubject)
+	note("server.limits.per_subject", err)
+
+	if former != nil && sameControl(c, former.config) {
+		e.control = former.control
+	} else {
+		var setting string
+		e.control, setting, err = newControl(c, o, metrics)
+		note(setting, err)
+	}
+	if len(problems) > 0 {
+		return nil, c.Refuse(problems)
 	}
 	if t := c.Server.TLS; t != nil {
-		e.tls = httpapi.NewTLS(t.Certificate, t.MinVersion, t.ClientCAs)
-	}
-	if former != nil && reflect.DeepEqual(c.Auth, former.config.Auth) && reflect.DeepEqual(clientNames(c), clientNames(former.config)) {
-		e.control = former.control
-	} else if e.control, err = newControl(c, o, metrics); err != nil {
-		return nil, err
+		e.tls = httpapi.NewTLS(t.Certificate, t.MinVersion, certPool(t.ClientCAs))
+	} else if former != nil {
+		e.tls = former.tls // the listener cannot change what it speaks
 	}
 	e.handler = httpapi.New(httpapi.Config{
 		Path:         c.Server.Path,
@@ -70,7 +78,7 @@ func newEndpoint(c *config.Config, former *endpoint, o Options, mayIssue func() 
 		Clients:      clientaddr.New(c.Server.TrustedProxies),
 		PerAddress:   e.perAddress,
 		PerSubject:   e.perSubject,
-		LoopbackHost: c.Auth.Mode == config.AuthNone && len(clientNames(c)) == 0,
+		LoopbackOnly: c.Auth.Mode == config.AuthNone && len(clientNames(c)) == 0,
 		Now:          o.Now,
 		Random:       rand.Reader,
 		Log:          o.Log,
@@ -79,26 +87,19 @@ func newEndpoint(c *config.Config, former *endpoint, o Options, mayIssue func() 
 	return e, nil
 }
 
-func (e *endpoint) limit(former *endpoint) error {
-	for _, l := range []struct {
-		setting string
-		limit   func(*config.Config) string
-		limiter func(*endpoint) **ratelimit.Limiter
-	}{
-		{"server.limits.per_address", func(c *config.Config) string { return c.Server.Limits.PerAddress }, func(e *endpoint) **ratelimit.Limiter { return &e.perAddress }},
-		{"server.limits.per_subject", func(c *config.Config) string { return c.Server.Limits.PerSubject }, func(e *endpoint) **ratelimit.Limiter { return &e.perSubject }},
-	} {
-		limit, err := ratelimit.Parse(l.limit(e.config))
-		if err != nil {
-			return fmt.Errorf("%s %w", l.setting, err)
-		}
-		if former != nil && l.limit(former.config) == l.limit(e.config) {
-			*l.limiter(e) = *l.limiter(former)
-		} else {
-			*l.limiter(e) = ratelimit.New(limit, limitedKeys, time.Now)
-		}
+// limiter makes the limiter for a setting, or keeps the former one if the
+// setting is the same.
+func limiter(setting, was string, former *ratelimit.Limiter) (*ratelimit.Limiter, error) {
+	if former != nil && setting == was {
+		return former, nil
 	}
-	return nil
+	limit, err := ratelimit.Parse(setting)
+	return ratelimit.New(limit, limitedKeys, time.Now), err
+}
+
+// sameControl tells whether two configurations have one access control.
+func sameControl(a, b *config.Config) bool {
+	return reflect.DeepEqual(a.Auth, b.Auth) && reflect.DeepEqual(clientNames(a), clientNames(b)) && reflect.DeepEqual(clientCAs(a), clientCAs(b))
 }
 
 // clientNames are the names of client certificates that auth.mode none accepts.
@@ -109,54 +110,20 @@ func clientNames(c *config.Config) []string {
 	return c.Server.TLS.ClientNames
 }
 
-func newControl(c *config.Config, o Options, metrics *httpapi.Metrics) (*control, error) {
-	switch c.Auth.Mode {
-	case config.AuthJWT:
-		return newTokens(c.Auth.JWT, o)
-	case config.AuthForward:
-		f := c.Auth.Forward
-		forward, err := access.NewForward(access.ForwardConfig{
-			URL: f.URL, Timeout: f.Timeout, RootCAs: f.RootCAs, MaxConcurrent: f.MaxConcurrent, Observe: metrics.ObserveForward,
-		})
-		if err != nil {
-			return nil, fmt.Errorf("auth.forward: %w", err)
-		}
-		return &control{Control: forward, advisory: true}, nil
+// clientCAs are the authorities of client certificates, in PEM.
+func clientCAs(c *config.Config) []byte {
+	if c.Server.TLS == nil {
+		return nil
 	}
-	if names := clientNames(c); len(names) > 0 {
-		return &control{Control: access.ClientCertificates{Names: names}}, nil
-	}
-	return &control{Control: access.Everyone{}}, nil
+	return c.Server.TLS.ClientCAs
 }
 
-func newTokens(j config.JWT, o Options) (*control, error) {
-	var keys []access.Key
-	for _, file := range j.KeyFiles {
-		parsed, unfit, err := access.ParseKeys(file.Data)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", file.Setting, file.Path, err)
-		}
-		for _, reason := range unfit {
-			o.Log.Warn("a key of a token key set is left out", "file", file.Path, "cause", reason)
-		}
-		keys = append(keys, parsed...)
+// certPool holds the certificates in PEM, or is nil if there are none.
+func certPool(pem []byte) *x509.CertPool {
+	if pem == nil {
+		return nil
 	}
-	tokens, err := access.NewTokens(access.TokenConfig{
-		Keys: keys, KeySets: j.KeySets, Audience: j.Audience, Issuer: j.Issuer, Algorithms: j.Algorithms,
-		Leeway: j.Leeway, Cookie: j.Cookie, DocumentClaim: j.DocumentClaim, AllowAnyDocument: j.AllowAnyDocument,
-		RoleClaim: j.RoleClaim, IssueRoles: j.IssueRoles, Now: o.Now, Log: o.Log,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &control{Control: tokens, run: tokens.Run, tokens: tokens}, nil
-}
-
-// start runs what has to run for the access control, once.
-func (c *control) start(ctx context.Context) {
-	if c.run == nil || c.stop != nil {
-		return
-	}
-	ctx, c.stop = context.WithCancel(ctx)
-	go c.run(ctx)
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem)
+	return pool
 }

@@ -18,6 +18,7 @@ import (
 	"keyhint/config"
 	"keyhint/derive"
 	"keyhint/httpapi"
+	"keyhint/httpapi/loopback"
 )
 
 // Options are what [Run] works with.
@@ -42,20 +43,26 @@ func (e *ListenError) Error() string { return e.Setting + ": " + e.Err.Error() }
 // Unwrap returns the cause.
 func (e *ListenError) Unwrap() error { return e.Err }
 
-// ErrRefused means that the configuration must not come into force.
-var ErrRefused = errors.New("the configuration is refused")
+// ErrRefused means that the ring must not come into force, by the ledger.
+var ErrRefused = errors.New("the key ring is refused")
 
-// Check returns what is wrong with a configuration that only its use can tell.
+// Check returns what is wrong with a configuration that only its use can tell,
+// as a [config.Error]. It looks at the ledger, if there is one here.
 func Check(c *config.Config) error {
-	_, err := newEndpoint(c, nil, Options{Log: slog.New(slog.DiscardHandler), Now: time.Now}, nil, httpapi.NewMetrics())
-	return refused(c, err)
-}
-
-func refused(c *config.Config, err error) error {
-	if err == nil {
+	if _, err := newEndpoint(c, nil, Options{Log: slog.New(slog.DiscardHandler), Now: time.Now}, nil, httpapi.NewMetrics(time.Now)); err != nil {
+		return err
+	}
+	if c.Keyring.LedgerFile == "" {
 		return nil
 	}
-	return fmt.Errorf("%w: %s: %w", ErrRefused, c.File, err)
+	ledger, err := config.OpenLedger(c.Keyring.LedgerFile, c.Keyring.Namespace)
+	if err == nil {
+		err = ledger.Admits(c.Keyring.Ring)
+	}
+	if err != nil {
+		return c.Refuse([]*config.Problem{{Path: "keyring.ledger_file", Text: "does not fit: " + err.Error()}})
+	}
+	return nil
 }
 
 // Describe says in a few words what a ring does at a time.
@@ -73,20 +80,21 @@ type service struct {
 	issuing *issuing
 	inForce atomic.Pointer[endpoint]
 	handler *httpapi.Switch
+	public  net.Addr // of the public listener
 }
 
 // Run serves until ctx is done, then finishes what is in flight and returns
-// nil. The error wraps [ErrRefused] or a [ListenError], or is that of a listener
-// which broke.
+// nil. The error wraps a [config.Error], [ErrRefused] or a [ListenError], or is
+// that of a listener which broke.
 func Run(ctx context.Context, o Options) error {
 	k := o.Config.Keyring
-	s := &service{Options: o, metrics: httpapi.NewMetrics(), issuing: &issuing{path: k.LedgerFile, namespace: k.Namespace, log: o.Log}}
+	s := &service{Options: o, metrics: httpapi.NewMetrics(o.Now), issuing: &issuing{path: k.LedgerFile, namespace: k.Namespace, log: o.Log}}
 	first, err := newEndpoint(o.Config, nil, o, s.issuing.mayIssue, s.metrics)
-	if err == nil {
-		err = s.issuing.admit(o.Config)
-	}
 	if err != nil {
-		return refused(o.Config, err)
+		return err
+	}
+	if err := s.issuing.admit(o.Config); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrRefused, o.Config.File, err)
 	}
 	s.handler = httpapi.NewSwitch(first.handler)
 	s.enforce(first)
@@ -96,6 +104,7 @@ func Run(ctx context.Context, o Options) error {
 		return &ListenError{"server.address", err}
 	}
 	defer public.Close()
+	s.public = public.Addr()
 	var private net.Listener
 	if address := o.Config.Admin.Address; address != "" {
 		if private, err = new(net.ListenConfig).Listen(ctx, "tcp", address); err != nil {
@@ -122,7 +131,7 @@ func (s *service) run(ctx context.Context, public, private net.Listener) error {
 	group.Go(func() error { reloader.Run(ctx, s.Hangup); return nil })
 	if s.issuing.path != "" {
 		group.Go(func() error {
-			s.issuing.retry(ctx, s.Config.Keyring.ReloadInterval, func() *config.Config { return s.inForce.Load().config })
+			s.issuing.keep(ctx, func() *config.Config { return s.inForce.Load().config })
 			return nil
 		})
 	}
@@ -138,14 +147,13 @@ func (s *service) run(ctx context.Context, public, private net.Listener) error {
 	return err
 }
 
-// settling bounds how long another access control may take to become ready
-// before it is refused.
-const settling = 10 * time.Second
-
 // apply puts another configuration in force, and returns when no request is
 // being answered under the former one any more.
 func (s *service) apply(ctx context.Context, c *config.Config) error {
 	former := s.inForce.Load()
+	if c.Auth.Mode == config.AuthNone && len(clientNames(c)) == 0 && !loopback.IsAddr(s.public) {
+		return errors.New("auth.mode is none, which gives every caller every key, and the listener that is open is not on a loopback address: restart to change both")
+	}
 	next, err := newEndpoint(c, former, s.Options, s.issuing.mayIssue, s.metrics)
 	if err != nil {
 		return err
@@ -153,27 +161,29 @@ func (s *service) apply(ctx context.Context, c *config.Config) error {
 	changed := next.control != former.control
 	if changed {
 		next.control.start(ctx)
-		if err := next.control.settle(ctx); err != nil {
-			next.control.end()
-			return err
-		}
+		err = next.control.settle(ctx)
 	}
-	if err := s.issuing.admit(c); err != nil {
-		if changed {
-			next.control.end()
-		}
-		return err
+	if err == nil {
+		err = s.issuing.admitAnd(c, func() {
+			s.handler.Replace(next.handler)
+			s.enforce(next)
+		})
 	}
-	s.enforce(next)
-	s.handler.Replace(next.handler)
-	if changed {
+	switch {
+	case err != nil && changed:
+		next.control.end()
+	case changed:
 		former.control.end()
+		s.Log.Info("another access control is in force", "auth", c.Auth.Mode)
 	}
-	s.describe()
-	return nil
+	if err == nil {
+		s.describe()
+	}
+	return err
 }
 
-// enforce makes an endpoint the one in force, but for the handler.
+// enforce makes an endpoint the one in force, but for the handler. What it
+// reports comes after the handler, so that nobody is told too early.
 func (s *service) enforce(e *endpoint) {
 	s.Level.Set(e.config.Log.Level)
 	s.metrics.WatchRing(e.config.Keyring.Ring)
@@ -188,41 +198,13 @@ func (s *service) describe() {
 		"state", Describe(k.Ring, s.Now()), "namespace", k.Namespace)
 }
 
-// settle waits until the access control can decide.
-func (c *control) settle(ctx context.Context) error {
-	deadline := time.After(settling)
-	for !c.advisory {
-		err := c.Ready()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-deadline:
-			return fmt.Errorf("the new access control is not ready: %w", err)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
-func (c *control) end() {
-	if c.stop != nil {
-		c.stop()
-	}
-}
-
 // tls is the public listener's configuration, which follows the one in force.
 func (s *service) tls() *tls.Config {
 	if s.inForce.Load().tls == nil {
 		return nil
 	}
 	return &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-		if c := s.inForce.Load().tls; c != nil {
-			return c, nil
-		}
-		return nil, errors.New("TLS is no longer configured")
+		return s.inForce.Load().tls, nil
 	}}
 }
 

@@ -261,7 +261,8 @@ func certify(t *testing.T, folder string) *x509.Certificate {
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"client.internal"},
+		IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
 	if err != nil {
@@ -310,6 +311,68 @@ func TestCertificateFollowsItsFiles(t *testing.T) {
 			t.Fatal("a broken certificate has changed what is served")
 		}
 	}
+}
+
+// The listener stays where it is, whatever the file says about addresses.
+func TestReloadNeverOpensAPublicListener(t *testing.T) {
+	host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+	defer host.Close()
+	one := newEntry(t, 1)
+	open := fmt.Sprintf(head, "none", "") + one
+	guarded := strings.Replace(open, "mode: none", "mode: forward\n  forward:\n    url: "+host.URL, 1)
+	r := start(t, strings.Replace(guarded, "127.0.0.1:0", "0.0.0.0:0", 1))
+	_, port, err := net.SplitHostPort(strings.TrimSuffix(strings.TrimPrefix(r.url, "http://"), "/v1/key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.url = "http://127.0.0.1:" + port + "/v1/key"
+	if status, _, _ := r.ask(nil); status != http.StatusForbidden {
+		t.Fatalf("status %d", status)
+	}
+	writeFile(t, r.path, open)
+	for deadline := time.Now().Add(4 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if status, key, _ := r.ask(nil); status != http.StatusForbidden || key != "" {
+			t.Fatalf("status %d", status)
+		}
+	}
+}
+
+// A connection can outlive the authorities that were accepted when it was made.
+func TestClientCertificateIsVerifiedByTheAuthoritiesInForce(t *testing.T) {
+	folder := t.TempDir()
+	certify(t, folder)
+	other := t.TempDir()
+	certify(t, other)
+	// The server's certificate stands for its own authority, and for the client's.
+	pair, err := tls.LoadX509KeyPair(filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := func(ca string) string {
+		section := fmt.Sprintf("server:\n  tls:\n    cert_file: %[1]s/cert.pem\n    key_file: %[1]s/key.pem\n    client_ca_file: %[2]s/cert.pem\n    client_names: [client.internal]\n", folder, ca)
+		return strings.Replace(fmt.Sprintf(head, "none", ""), "server:\n", section, 1)
+	}
+	one := newEntry(t, 1)
+	r := start(t, text(folder)+one)
+	r.url = "https" + strings.TrimPrefix(r.url, "http")
+	client := &http.Client{Transport: &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{
+		InsecureSkipVerify: true, Certificates: []tls.Certificate{pair},
+	}}}
+	ask := func() int {
+		t.Helper()
+		response, err := client.Post(r.url, "application/json", strings.NewReader(`{"documentId":"doc-1","keyHint":null}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		io.Copy(io.Discard, response.Body)
+		return response.StatusCode
+	}
+	if status := ask(); status != http.StatusOK {
+		t.Fatalf("status %d", status)
+	}
+	writeFile(t, r.path, text(other)+one)
+	r.eventually("a refusal on the same connection", func() bool { return ask() == http.StatusUnauthorized })
 }
 
 func TestAddressInUseNamesItsSetting(t *testing.T) {
