@@ -56,7 +56,7 @@ func OpenLedger(path, namespace string) (*Ledger, error) {
 		return nil, fmt.Errorf("the ledger %s is corrupt: restore it from a backup, or, if the ring is known to be complete, remove it and it begins anew", path)
 	}
 	if f.Namespace != namespace {
-		return nil, fmt.Errorf("the ledger %s is of the namespace %q and not of %q: give each namespace a ledger of its own", path, f.Namespace, namespace)
+		return nil, fmt.Errorf("the ledger %s is of the namespace %q, which keyring.namespace is not: give each namespace a ledger of its own", path, f.Namespace)
 	}
 	for _, e := range f.Entries {
 		l.destroyed[e.Check] = e.Destroyed

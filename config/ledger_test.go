@@ -124,7 +124,7 @@ func TestLedgerOfAnotherNamespaceIsRefused(t *testing.T) {
 	if err := openLedger(t, path).Record(loadRing(t, newEntry(t, 1))); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := config.OpenLedger(path, "other"); err == nil || !strings.Contains(err.Error(), `is of the namespace "tenant" and not of "other"`) {
+	if _, err := config.OpenLedger(path, "other"); err == nil || !strings.Contains(err.Error(), `is of the namespace "tenant", which keyring.namespace is not`) {
 		t.Errorf("%v", err)
 	}
 }

@@ -123,8 +123,7 @@ func (r *Reloader) load() (*Config, error) {
 func (c *Config) Replaces(old *Config) error {
 	err := c.Keyring.Ring.Replaces(old.Keyring.Ring)
 	if c.Keyring.Namespace != old.Keyring.Namespace {
-		err = errors.Join(err, fmt.Errorf("keyring.namespace has changed from %q to %q: every session would be lost; restore it, and serve another namespace with another instance",
-			old.Keyring.Namespace, c.Keyring.Namespace))
+		err = errors.Join(err, errors.New("keyring.namespace has changed: every session would be lost; restore it, and serve another namespace with another instance"))
 	}
 	if err != nil {
 		return fmt.Errorf("%s cannot replace the configuration in force: %w", c.File, err)

@@ -244,7 +244,7 @@ func TestRefusedFilesLeaveTheFormerInForceAndAreReported(t *testing.T) {
 		{"not valid", "server: [", "is not valid YAML"},
 		{"an entry vanished", slow(ring(one)), "keys[1] (version 2): has vanished"},
 		{"an entry with other secrets", slow(ring(one, newEntry(t, 2))), "keys[1] (version 2): no longer stands under its check value"},
-		{"another namespace", strings.Replace(slow(ring(one, two)), "keyring:\n", "keyring:\n  namespace: other\n", 1), `keyring.namespace has changed from "" to "other"`},
+		{"another namespace", strings.Replace(slow(ring(one, two)), "keyring:\n", "keyring:\n  namespace: other\n", 1), "keyring.namespace has changed: every session would be lost"},
 		{"empty", "", "is empty"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
