@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -14,8 +15,12 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -92,13 +97,20 @@ func serveCommand() *cobra.Command {
 		Short:   "Serve the key endpoint",
 		Long:    "Serve the key endpoint as the configuration file says, until SIGTERM or SIGINT.\nRequests in flight are finished then. Logs go to stderr.",
 		Example: "  keyhint serve --config /etc/keyhint/keyhint.yaml",
-		Args:    cobra.NoArgs,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("serve takes no arguments: name the file with --config %s", args[0])
+			}
+			return nil
+		},
 		RunE: func(command *cobra.Command, _ []string) error {
 			c, err := findConfig(file)
 			if err != nil {
 				return err
 			}
-			return serve(command.Context(), c, nil, `set server.address in `+c.File+` to a free one`, nil)
+			hangup := make(chan os.Signal, 1)
+			signal.Notify(hangup, syscall.SIGHUP)
+			return serve(command.Context(), c, nil, hangup, `set server.address in `+c.File+` to a free one`, nil)
 		},
 	}
 	addConfigFlag(command, &file)
@@ -132,7 +144,7 @@ runs use it again, so keys survive.`,
 			if err != nil {
 				return err
 			}
-			return serve(command.Context(), c, flags, "choose another with --address 127.0.0.1:8081", func(address net.Addr) {
+			return serve(command.Context(), c, flags, nil, "choose another with --address 127.0.0.1:8081", func(address net.Addr) {
 				fmt.Fprintf(out, devGuide, "http://"+address.String()+c.Server.Path, file)
 			})
 		},
@@ -174,30 +186,74 @@ Stop with Ctrl-C.
 `
 
 func configCommand() *cobra.Command {
+	var against string
+	var noSecrets, asJSON bool
 	check := &cobra.Command{
-		Use:     "check FILE",
-		Short:   "Check a configuration file and everything it names",
-		Example: "  keyhint config check keyhint.yaml",
+		Use:   "check FILE",
+		Short: "Check a configuration file and everything it names",
+		Long: `Check a configuration file and everything it names. With --against, also tell
+which entries of the key ring would be lost if it took the place of another file
+while keyhint runs; it would be refused then. Findings go to stderr, or as a list
+of {file, path, line, problem} to stdout with --json; with any, the exit code is 3.`,
+		Example: "  keyhint config check keyhint.yaml\n  keyhint config check new.yaml --against keyhint.yaml --no-secrets --json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
-			c, err := loadConfig(args[0], nil)
+			findings, err := config.Compare(args[0], against, noSecrets)
 			if err != nil {
-				return err
-			}
-			if err := service.Check(c); err != nil {
 				return refusal(err)
 			}
-			return printed(fmt.Fprintf(command.OutOrStdout(), "%s is valid: %d version(s), %s\n", c.File, c.Keyring.Ring.Versions(), service.Describe(c.Keyring.Ring, clock())))
+			summary := "has the shape of a configuration; secrets were not looked at"
+			if !noSecrets && (len(findings) == 0 || against == "" && !asJSON) {
+				c, err := config.Load(args[0], nil)
+				if err == nil {
+					err = service.Check(c)
+				}
+				var wrong *config.Error
+				switch {
+				case err == nil:
+					summary = fmt.Sprintf("is valid: %d version(s), %s", c.Keyring.Ring.Versions(), service.Describe(c.Keyring.Ring, clock()))
+				case asJSON && errors.As(err, &wrong):
+					findings = wrong.Findings()
+				default:
+					return refusal(err)
+				}
+			}
+			if asJSON {
+				if err := printJSON(command, findings); err != nil {
+					return err
+				}
+			}
+			switch {
+			case len(findings) > 0 && asJSON:
+				return refusal(fmt.Errorf("%s is refused for %d reason(s)", args[0], len(findings)))
+			case len(findings) > 0:
+				return refusal(errors.New(findings.String()))
+			case asJSON:
+				return nil
+			}
+			return printed(fmt.Fprintln(command.OutOrStdout(), args[0], summary))
 		},
 	}
+	check.Flags().StringVar(&against, "against", "", "configuration `FILE` that is in force")
+	check.Flags().BoolVar(&noSecrets, "no-secrets", false, "read no secrets and no other files: compare shape, check values and statuses")
+	check.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON")
 	parent := &cobra.Command{Use: "config", Short: "Work with configuration files", Example: check.Example, Args: cobra.NoArgs, RunE: showHelp}
 	parent.AddCommand(check)
 	return parent
 }
 
 func keyringCommand() *cobra.Command {
+	parent := &cobra.Command{
+		Use: "keyring", Short: "Work with the key ring", Args: cobra.NoArgs, RunE: showHelp,
+		Example: "  keyhint keyring list\n  keyhint keyring add --activate-in 1h\n  keyhint keyring set-status 3 disabled",
+	}
+	parent.AddCommand(keyringNewCommand(), keyringListCommand(), keyringAddCommand(), keyringSetStatusCommand())
+	return parent
+}
+
+func keyringNewCommand() *cobra.Command {
 	var version uint32
-	create := &cobra.Command{
+	command := &cobra.Command{
 		Use:   "new",
 		Short: "Print a new key ring entry with fresh secrets",
 		Long: `Print a complete entry with fresh secrets, to be pasted below keyring.keys.
@@ -216,10 +272,155 @@ by which all of them have the entry.`,
 			return printed(io.WriteString(command.OutOrStdout(), entry))
 		},
 	}
-	create.Flags().Uint32Var(&version, "version", 1, "`NUMBER` of the entry: one more than the highest in the ring")
-	parent := &cobra.Command{Use: "keyring", Short: "Work with the key ring", Example: create.Example, Args: cobra.NoArgs, RunE: showHelp}
-	parent.AddCommand(create)
-	return parent
+	command.Flags().Uint32Var(&version, "version", 1, "`NUMBER` of the entry: one more than the highest in the ring")
+	return command
+}
+
+func keyringListCommand() *cobra.Command {
+	var file string
+	var asJSON bool
+	command := &cobra.Command{
+		Use:     "list",
+		Short:   "List the entries of the key ring",
+		Long:    "List the entries of the key ring: what each may be used for, which one issues now,\nwhat happens next, and from when it may be destroyed if there is a maximum age.",
+		Example: "  keyhint keyring list\n  keyhint keyring list --json --config keyhint.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			c, err := findConfig(file)
+			if err != nil {
+				return err
+			}
+			list := config.Describe(c, clock())
+			if asJSON {
+				return printJSON(command, list)
+			}
+			return printed(0, config.WriteTable(command.OutOrStdout(), list))
+		},
+	}
+	command.Flags().BoolVar(&asJSON, "json", false, "print the list as JSON")
+	addConfigFlag(command, &file)
+	return command
+}
+
+func keyringAddCommand() *cobra.Command {
+	var file, at, folder string
+	var in time.Duration
+	command := &cobra.Command{
+		Use:   "add",
+		Short: "Add an entry with fresh secrets to the configuration file",
+		Long: `Add the next version with fresh secrets to the key ring in the configuration
+file, in its place; comments, order and formatting stay. Without a time of
+activation it issues as soon as a replica has read the file. With several
+replicas, choose a time by which all of them have it.`,
+		Example: "  keyhint keyring add --activate-in 1h\n  keyhint keyring add --activate-at 2026-12-01T06:00:00Z --secrets-dir /etc/keyhint/secrets",
+		Args:    cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			path, err := findFile(file)
+			if err != nil {
+				return err
+			}
+			options := config.AddOptions{SecretsDir: folder, Now: clock(), Random: rand.Reader}
+			switch {
+			case at != "":
+				if options.ActivateAt, err = time.Parse(time.RFC3339, at); err != nil {
+					return errors.New("--activate-at is not a time: write RFC 3339 with an offset, such as 2026-12-01T06:00:00Z")
+				}
+			case in > 0:
+				options.ActivateAt = options.Now.Add(in)
+			case in < 0:
+				return errors.New("--activate-in must not be negative")
+			}
+			added, err := config.AddEntry(path, options)
+			if err != nil {
+				return edited(err, added.Config)
+			}
+			when := "it issues as soon as the file is read"
+			if !added.ActivateAt.IsZero() {
+				when = "it issues from " + added.ActivateAt.Format(time.RFC3339) + "; roll the file out to every replica before that"
+			}
+			text := fmt.Sprintf("added version %d (check value %s) to %s: %s\n", added.Check.Version, added.Check, path, when)
+			for _, name := range added.SecretFiles {
+				text += "made " + name + "\n"
+			}
+			return printed(io.WriteString(command.OutOrStdout(), text+"back up the ring now: with its secrets go all keys\n"))
+		},
+	}
+	command.Flags().DurationVar(&in, "activate-in", 0, "how long from now until the version begins to issue, such as `1h`")
+	command.Flags().StringVar(&at, "activate-at", "", "`TIME` at which the version begins to issue")
+	command.Flags().StringVar(&folder, "secrets-dir", "", "write the secrets as files into this existing `FOLDER`, instead of into the configuration")
+	command.MarkFlagsMutuallyExclusive("activate-in", "activate-at")
+	addConfigFlag(command, &file)
+	return command
+}
+
+func keyringSetStatusCommand() *cobra.Command {
+	var file string
+	var yes, force bool
+	command := &cobra.Command{
+		Use:   "set-status VERSION STATUS",
+		Short: "Set the status of an entry in the configuration file",
+		Long: `Set the status of an entry of the key ring in the configuration file, in its
+place: enabled, resolve_only, disabled or destroyed. Where two entries share a
+version, name one as VERSION-FINGERPRINT.
+
+destroyed cannot be undone. It removes the secrets from the file and lists where
+else they remain. It asks first, and is refused while sessions may still need
+the entry.`,
+		Example: "  keyhint keyring set-status 3 disabled\n  keyhint keyring set-status 1 destroyed --yes",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(command *cobra.Command, args []string) error {
+			name, err := config.ParseEntryName(args[0])
+			if err != nil {
+				return fmt.Errorf("%q %w", args[0], err)
+			}
+			status, err := derive.ParseStatus(args[1])
+			if err != nil {
+				return fmt.Errorf("%q %w", args[1], err)
+			}
+			path, err := findFile(file)
+			if err != nil {
+				return err
+			}
+			if status == derive.Destroyed && !yes && !confirmed(command, fmt.Sprintf("destroy %s", name)) {
+				return &failure{exitFailed, errors.New("not confirmed; nothing was changed"), "answer as asked, or give --yes in scripts"}
+			}
+			change, err := config.SetStatus(path, name, status, config.StatusOptions{Now: clock(), Force: force})
+			if err != nil {
+				return edited(err, change.Config)
+			}
+			text := fmt.Sprintf("version %d (check value %s) was %s and is now %s\n", change.Check.Version, change.Check, change.From, change.To)
+			for _, remainder := range change.Remains {
+				text += remainder.String() + "\n"
+			}
+			return printed(io.WriteString(command.OutOrStdout(), text+service.Describe(change.Config.Keyring.Ring, clock())+"\n"))
+		},
+	}
+	command.Flags().BoolVar(&yes, "yes", false, "do not ask before destroying")
+	command.Flags().BoolVar(&force, "force", false, "destroy although sessions may still need it; they are lost")
+	addConfigFlag(command, &file)
+	return command
+}
+
+// confirmed asks for words to be typed.
+func confirmed(command *cobra.Command, words string) bool {
+	fmt.Fprintf(command.ErrOrStderr(), "The secrets will be gone for good. Type %q to go on: ", words)
+	answer, _ := bufio.NewReader(command.InOrStdin()).ReadString('\n')
+	return strings.TrimSpace(answer) == words
+}
+
+// edited is for an edit that failed. If the file has changed all the same, next
+// is what it says now.
+func edited(err error, next *config.Config) error {
+	var refused *config.Error
+	switch {
+	case next != nil:
+		return &failure{exitFailed, err, "look at the file before you go on"}
+	case errors.Is(err, config.ErrStillNeeded):
+		return &failure{exitFailed, err, "nothing was changed; --force destroys it all the same"}
+	case errors.As(err, &refused):
+		return refusal(err)
+	}
+	return &failure{exitFailed, err, "nothing was changed"}
 }
 
 func hintCommand() *cobra.Command {
@@ -284,8 +485,10 @@ a terminal unless --show-key is given.`,
 				return err
 			}
 			key, err := resolve(c, hint, documentID)
-			newLogger("json", slog.LevelInfo).Info("a key was asked for on the command line", "document_id", documentID,
-				"hint", hint.String(), "version", hint.Version(), "config", c.File, "uid", os.Getuid(), "recovered", err == nil)
+			if err := audit(command.Context(), "document_id", documentID, "hint", hint.String(), "version", hint.Version(),
+				"config", c.File, "uid", os.Getuid(), "recovered", err == nil); err != nil {
+				return &failure{exitFailed, fmt.Errorf("the audit line cannot be written, so there is no key: %w", err), "see where stderr leads"}
+			}
 			if err != nil {
 				return &failure{exitFailed, err, "the ring, the document id and the namespace must be those it was issued with"}
 			}
@@ -299,6 +502,13 @@ a terminal unless --show-key is given.`,
 	command.MarkFlagRequired("hint")
 	addConfigFlag(command, &file)
 	return command
+}
+
+// audit writes a record of a key that was asked for to stderr, or fails.
+func audit(ctx context.Context, attributes ...any) error {
+	record := slog.NewRecord(clock(), slog.LevelInfo, "a key was asked for on the command line", 0)
+	record.Add(attributes...)
+	return slog.NewJSONHandler(os.Stderr, nil).Handle(ctx, record)
 }
 
 // resolve recomputes a key as the endpoint would.
@@ -331,6 +541,14 @@ func printed(_ int, err error) error {
 	return nil
 }
 
+func printJSON(command *cobra.Command, value any) error {
+	text, err := json.Marshal(value, jsontext.WithIndent("  "))
+	if err != nil {
+		return err
+	}
+	return printed(fmt.Fprintln(command.OutOrStdout(), string(text)))
+}
+
 // buildVersion is the module version, else the commit, that the program was built from.
 func buildVersion() string {
 	info, ok := debug.ReadBuildInfo()
@@ -349,11 +567,19 @@ func buildVersion() string {
 	return version + " " + info.GoVersion
 }
 
-// findConfig loads the configuration that is named, or the usual one.
-func findConfig(flag string) (*config.Config, error) {
+// findFile names the configuration file that is given, or the usual one.
+func findFile(flag string) (string, error) {
 	path, err := config.Find(flag)
 	if err != nil {
-		return nil, &failure{exitRefused, err, `name one with --config FILE; config.example.yaml shows what to write, and "keyhint dev" makes one to try`}
+		return "", &failure{exitRefused, err, `name one with --config FILE; config.example.yaml shows what to write, and "keyhint dev" makes one to try`}
+	}
+	return path, nil
+}
+
+func findConfig(flag string) (*config.Config, error) {
+	path, err := findFile(flag)
+	if err != nil {
+		return nil, err
 	}
 	return loadConfig(path, nil)
 }
@@ -367,18 +593,16 @@ func loadConfig(path string, flags config.Flags) (*config.Config, error) {
 }
 
 func refusal(err error) error {
-	return &failure{exitRefused, err, "nothing was changed; mend the file and try again"}
+	return &failure{exitRefused, err, "nothing was changed; mend the configuration and try again"}
 }
 
-// serve runs the endpoint until a signal. addressHint tells what to do when the
-// address cannot be had; listening, if not nil, is called once it is had.
-func serve(ctx context.Context, c *config.Config, flags config.Flags, addressHint string, listening func(net.Addr)) error {
+// serve runs the endpoint until a signal. hangup, if not nil, asks for a reload;
+// addressHint tells what to do when the address cannot be had; listening, if not
+// nil, is called once it is had.
+func serve(ctx context.Context, c *config.Config, flags config.Flags, hangup <-chan os.Signal, addressHint string, listening func(net.Addr)) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-
 	level := new(slog.LevelVar)
 	level.Set(c.Log.Level)
 	err := service.Run(ctx, service.Options{
@@ -388,7 +612,7 @@ func serve(ctx context.Context, c *config.Config, flags config.Flags, addressHin
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, service.ErrRefused):
+	case errors.Is(err, service.ErrRefused), errors.As(err, new(*config.Error)):
 		return refusal(err)
 	case errors.As(err, &listen) && listen.Setting == "admin.address":
 		return &failure{exitFailed, err, "set admin.address in " + c.File + ` to a free one, or to "" for none`}

@@ -21,10 +21,22 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// clockOffsetEnv is how far the clock of a stand-in for keyhint is off.
+const clockOffsetEnv = "KEYHINT_TEST_CLOCK_OFFSET"
+
 // TestMain lets this test program stand in for keyhint, wherever a test runs it
 // under that name.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"keyhint": main})
+	testscript.Main(m, map[string]func(){"keyhint": func() {
+		if text := os.Getenv(clockOffsetEnv); text != "" {
+			offset, err := time.ParseDuration(text)
+			if err != nil {
+				panic(err)
+			}
+			clock = func() time.Time { return time.Now().Add(offset) }
+		}
+		main()
+	}})
 }
 
 // patience bounds every wait for another process.

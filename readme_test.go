@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -80,6 +81,36 @@ func TestReadmeGoCodeRuns(t *testing.T) {
 		for part := range strings.SplitSeq(strings.TrimSpace(block), "\n\n") {
 			if !strings.Contains(body, part) {
 				t.Errorf("derive/example_test.go does not have\n%s", part)
+			}
+		}
+	}
+}
+
+// The commands of README's runbooks are those that the scripts named after them run.
+func TestReadmeRunbooksAreScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/script/runbook-*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := make(map[string]bool)
+	for _, file := range files {
+		script, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(script)) {
+			line = strings.TrimSpace(line)
+			command, isCommand := strings.CutPrefix(line, "exec ")
+			if refusal := regexp.MustCompile(`^exits \d (.*)$`).FindStringSubmatch(line); refusal != nil {
+				command, isCommand = refusal[1], true
+			}
+			run[command] = run[command] || isCommand
+		}
+	}
+	for _, block := range readmeBlocks(t, "sh") {
+		for command := range strings.Lines(block) {
+			if !run[strings.TrimSpace(command)] {
+				t.Errorf("no runbook script runs %q", command)
 			}
 		}
 	}

@@ -195,7 +195,7 @@ func (s *service) enforce(e *endpoint) {
 func (s *service) describe() {
 	k := s.inForce.Load().config.Keyring
 	s.Log.Info("a key ring is in force", "fingerprint", k.Ring.Fingerprint(), "versions", k.Ring.Versions(),
-		"state", Describe(k.Ring, s.Now()), "namespace", k.Namespace)
+		"state", Describe(k.Ring, s.Now()))
 }
 
 // tls is the public listener's configuration, which follows the one in force.
