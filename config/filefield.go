@@ -77,7 +77,13 @@ func withoutField(data []byte, entry int, name string) ([]byte, error) {
 	case !t.nothingAfter(f.end) || strings.TrimLeft(before, " ") != "" && strings.TrimLeft(before, " ") != "-":
 		return nil, unfit(first, join(entryPath(entry), name), "does not stand alone on its line")
 	case before == "" && end == next && first > 1: // the last line, which no line break ends
-		_, start, _ = t.bounds(first - 1)
+		// It goes with the line break before it, and with empty lines between.
+		for line := first - 1; line >= 1; line-- {
+			var from int
+			if from, start, _ = t.bounds(line); strings.TrimSpace(string(t.data[from:start])) != "" {
+				break
+			}
+		}
 		return t.splice(start, end, ""), nil
 	case before == "":
 		return t.splice(start, next, ""), nil

@@ -59,9 +59,15 @@ func (r *Reloader) Ready() error {
 // configured interval, until ctx is done.
 func (r *Reloader) Run(ctx context.Context, signals <-chan os.Signal) {
 	watcher := newWatcher(r.log)
-	watcher.follow(r.current.Sources)
 	changes := watcher.changes(ctx)
 	for {
+		// What changed before its folder was watched is found by one more reading.
+		if watcher.follow(r.current.Sources) {
+			r.reload(ctx)
+			if ctx.Err() == nil {
+				continue
+			}
+		}
 		asked := false
 		select {
 		case <-ctx.Done():
@@ -78,7 +84,6 @@ func (r *Reloader) Run(ctx context.Context, signals <-chan os.Signal) {
 		if asked {
 			r.log.Info("read the configuration again on a signal", "fingerprint", r.current.Keyring.Ring.Fingerprint(), "refused", r.Status().Cause != nil)
 		}
-		watcher.follow(r.current.Sources)
 	}
 }
 

@@ -19,8 +19,9 @@ const settleTime = 100 * time.Millisecond
 // It is a convenience. Where the operating system gives no events, or runs out
 // of watches, the interval finds the change a little later.
 type watcher struct {
-	events *fsnotify.Watcher // nil if there are none to be had
-	log    *slog.Logger
+	events  *fsnotify.Watcher // nil if there are none to be had
+	refused map[string]bool   // folders that cannot be watched, and that was logged
+	log     *slog.Logger
 }
 
 func newWatcher(log *slog.Logger) *watcher {
@@ -28,13 +29,15 @@ func newWatcher(log *slog.Logger) *watcher {
 	if err != nil {
 		log.Warn("changes of files are noticed at the reload interval only", "cause", err)
 	}
-	return &watcher{events, log}
+	return &watcher{events: events, refused: make(map[string]bool), log: log}
 }
 
 // follow watches the folders of these files, and of what links to them lead to.
-func (w *watcher) follow(files []string) {
+// It tells whether it watches one that it did not before: what happened there
+// until now it has not seen.
+func (w *watcher) follow(files []string) (more bool) {
 	if w.events == nil {
-		return
+		return false
 	}
 	folders := make(map[string]bool)
 	for _, file := range files {
@@ -43,16 +46,24 @@ func (w *watcher) follow(files []string) {
 			folders[filepath.Dir(target)] = true
 		}
 	}
-	for _, watched := range w.events.WatchList() {
-		if !folders[watched] {
-			w.events.Remove(watched)
+	watched := make(map[string]bool)
+	for _, folder := range w.events.WatchList() {
+		if watched[folder] = folders[folder]; !watched[folder] {
+			w.events.Remove(folder)
 		}
 	}
 	for folder := range folders {
-		if err := w.events.Add(folder); err != nil {
+		if watched[folder] {
+			continue
+		}
+		if err := w.events.Add(folder); err == nil {
+			more = true
+		} else if !w.refused[folder] {
+			w.refused[folder] = true
 			w.log.Warn("changes of files in a folder are noticed at the reload interval only", "folder", folder, "cause", err)
 		}
 	}
+	return more
 }
 
 // changes sends once for each burst of events, until ctx is done.
