@@ -314,3 +314,33 @@ func TestEditTellsOfAMount(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A replica reads at any moment, and must never see half a file.
+func TestEditShowsWholeFilesAlone(t *testing.T) {
+	first := ring(newEntry(t, 1), newEntry(t, 2)) + "  namespace: tenant\n"
+	second := strings.Replace(first, "    - version: 2", "      status: resolve_only\n    - version: 2", 1)
+	third := strings.Replace(second, "resolve_only", "enabled", 1)
+	write(t, first)
+	done, odd := make(chan struct{}), make(chan string, 1)
+	go func() {
+		defer close(odd)
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			if text, err := os.ReadFile("keyhint.yaml"); err != nil || string(text) != first && string(text) != second && string(text) != third {
+				odd <- fmt.Sprint(string(text), err)
+				return
+			}
+		}
+	}()
+	for i := range 200 {
+		mustSet(t, "keyhint.yaml", "1", []derive.Status{derive.ResolveOnly, derive.Enabled}[i%2], config.StatusOptions{Now: noon})
+	}
+	close(done)
+	if text, seen := <-odd; seen {
+		t.Errorf("a reader saw\n%q", text)
+	}
+}

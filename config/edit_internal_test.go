@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"crypto/rand"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,5 +68,37 @@ func TestEditChecksItsOwnWork(t *testing.T) {
 				t.Error("the file has changed", err)
 			}
 		})
+	}
+}
+
+// Between opening a file and locking it, whoever had the lock may have put
+// another in its place; a lock on the former keeps nobody away from the latter.
+func TestEditNeedsTheLockOfTheFileInPlace(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"keyhint.yaml", "new"} {
+		if err := os.WriteFile(name, []byte("text"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := os.OpenFile("keyhint.yaml", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	h := &heldFile{named: "keyhint.yaml", path: "keyhint.yaml", file: f}
+	if err := h.lock(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename("new", "keyhint.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.lock(); !errors.Is(err, errLocked) {
+		t.Error(err)
+	}
+	if err := os.Remove("keyhint.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.lock(); !errors.Is(err, errLocked) {
+		t.Error(err)
 	}
 }

@@ -82,6 +82,44 @@ func TestAddEntryWritesAsTheEntryBefore(t *testing.T) {
     salt_key: <SN>
     check: <CN>
 `},
+		{"dashes on lines of their own, more room", `  keys:
+    -
+      version: 1
+      master_key: <M1>
+      salt_key: <S1>
+      check: <C1>
+`, `  keys:
+    -
+      version: 1
+      master_key: <M1>
+      salt_key: <S1>
+      check: <C1>
+    # version 2, check value <CN>, made 2026-11-23
+    -
+      version: 2
+      master_key: <MN>
+      salt_key: <SN>
+      check: <CN>
+`},
+		{"a comment behind the dash and no room", `  keys:
+    - # the first
+     version: 1
+     master_key: <M1>
+     salt_key: <S1>
+     check: <C1>
+`, `  keys:
+    - # the first
+     version: 1
+     master_key: <M1>
+     salt_key: <S1>
+     check: <C1>
+    # version 2, check value <CN>, made 2026-11-23
+    -
+     version: 2
+     master_key: <MN>
+     salt_key: <SN>
+     check: <CN>
+`},
 		{"a comment behind the dash", `  keys:
     - # the first
 
