@@ -146,7 +146,7 @@ func newMutator(t *testing.T) *mutator {
 		texts = append(texts, master, salt, e.Check)
 		// Sessions of several ages, for a maximum age that changes.
 		for _, age := range []time.Duration{time.Minute, 50 * time.Hour, 9 * 24 * time.Hour, 29 * 24 * time.Hour} {
-			m.sessions = append(m.sessions, sealedAt(t, e, namespace, now().Add(-age), source))
+			m.sessions = append(m.sessions, sealed(t, e, now().Add(-age), source))
 		}
 	}
 	m.text = fmt.Sprintf(`# Schlüssel von Mandant é
@@ -197,8 +197,8 @@ keyring:
 	return m
 }
 
-// sealedAt is a session that an entry issued at some time.
-func sealedAt(t *testing.T, e derive.Entry, namespace string, at time.Time, source io.Reader) session {
+// sealed is a session that an entry issued at some time, without a server.
+func sealed(t *testing.T, e derive.Entry, at time.Time, source io.Reader) session {
 	t.Helper()
 	e.ActivateAt, e.IssueUntil, e.Status = time.Time{}, time.Time{}, derive.Enabled
 	before := []derive.Entry{e}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -36,7 +37,7 @@ func TestHundredReloadsUnderLoadLoseNothing(t *testing.T) {
 	l := newLoad(t, all)
 	// Version 3 issues at first. Nobody needs 1 and 2 but two sessions of long ago.
 	entries := slices.Clone(all[:3])
-	parked := []session{sealed(t, all[0], source), sealed(t, all[1], source)}
+	parked := []session{sealed(t, all[0], now(), source), sealed(t, all[1], now(), source)}
 	r := &replica{name: "the server", file: filepath.Join(t.TempDir(), "keyhint.yaml")}
 	if err := r.begin(t, entries); err != nil {
 		t.Fatal(err)
@@ -110,7 +111,7 @@ func TestHundredReloadsUnderLoadLoseNothing(t *testing.T) {
 	clients.Wait()
 
 	slices.Sort(latencies)
-	perSecond := float64(len(latencies)) / took.Seconds()
+	perSecond := float64(len(latencies)) / now().Sub(started).Seconds()
 	t.Logf("%d changes in %.1f s: %v", changes, took.Seconds(), kinds.of)
 	t.Logf("%d requests, %.0f a second: %v; %d wrong; latency p50 %v, p99 %v, max %v", len(latencies), perSecond, l.tally.of, l.faults(),
 		latencies[len(latencies)/2], latencies[len(latencies)*99/100], latencies[len(latencies)-1])
@@ -311,6 +312,9 @@ const (
 	loggedGood    = "the configuration in the files is good again"
 )
 
+// disaster is how the Go runtime begins to tell of one.
+var disaster = regexp.MustCompile(`^(panic: |fatal error: |WARNING: DATA RACE)`)
+
 // launch starts a server and does not wait for it.
 func launch(t *testing.T, file string, offset time.Duration) (*served, error) {
 	s := &served{Cmd: exec.Command("keyhint", "serve", "--config", file), exited: make(chan struct{})}
@@ -334,6 +338,9 @@ func launch(t *testing.T, file string, offset time.Duration) (*served, error) {
 		for lines.Scan() {
 			line := logLine{text: lines.Text(), read: now()}
 			json.Unmarshal(lines.Bytes(), &line) // or it is the last word of one that failed
+			if disaster.MatchString(line.text) {
+				t.Errorf("the server writes %s", line.text)
+			}
 			s.mutex.Lock()
 			s.log = append(s.log, line)
 			s.mutex.Unlock()
