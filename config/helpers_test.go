@@ -17,11 +17,24 @@ import (
 // TestMain keeps the caller's settings out of the tests.
 func TestMain(m *testing.M) {
 	for _, variable := range os.Environ() {
-		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "KEYHINT_") {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "KEYHINT_") && name != requireAll {
 			os.Unsetenv(name)
 		}
 	}
 	os.Exit(m.Run())
+}
+
+// requireAll, if set, makes what would be skipped fail.
+const requireAll = "KEYHINT_REQUIRE_ALL"
+
+// skipUnlessRequired skips what this machine or user cannot run. Where
+// everything must run, it fails instead.
+func skipUnlessRequired(t *testing.T, why ...any) {
+	t.Helper()
+	if os.Getenv(requireAll) != "" {
+		t.Fatal(why...)
+	}
+	t.Skip(why...)
 }
 
 // head is a whole configuration but for the entries, which begin on line 5.
