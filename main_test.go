@@ -21,8 +21,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// clockOffsetEnv is how far the clock of a stand-in for keyhint is off.
-const clockOffsetEnv = "KEYHINT_TEST_CLOCK_OFFSET"
+// clockOffsetEnv is how far the clock of a stand-in for keyhint is off, and
+// clockFileEnv a file that says it anew whenever the clock is read.
+const (
+	clockOffsetEnv = "KEYHINT_TEST_CLOCK_OFFSET"
+	clockFileEnv   = "KEYHINT_TEST_CLOCK_FILE"
+)
 
 // TestMain lets this test program stand in for keyhint, wherever a test runs it
 // under that name.
@@ -34,6 +38,19 @@ func TestMain(m *testing.M) {
 				panic(err)
 			}
 			clock = func() time.Time { return time.Now().Add(offset) }
+		}
+		if file := os.Getenv(clockFileEnv); file != "" {
+			clock = func() time.Time {
+				text, err := os.ReadFile(file)
+				if err != nil {
+					panic(err)
+				}
+				offset, err := time.ParseDuration(string(text))
+				if err != nil {
+					panic(err)
+				}
+				return time.Now().Add(offset)
+			}
 		}
 		main()
 	}})

@@ -317,13 +317,20 @@ var disaster = regexp.MustCompile(`^(panic: |fatal error: |WARNING: DATA RACE)`)
 
 // launch starts a server and does not wait for it.
 func launch(t *testing.T, file string, offset time.Duration) (*served, error) {
-	s := &served{Cmd: exec.Command("keyhint", "serve", "--config", file), exited: make(chan struct{})}
+	command := exec.Command("keyhint", "serve", "--config", file)
+	command.Env = append(command.Env, clockOffsetEnv+"="+offset.String())
+	return launchCommand(t, command)
+}
+
+// launchCommand starts a command that serves, with the variables that it has
+// and those of this process that are not settings of keyhint.
+func launchCommand(t *testing.T, command *exec.Cmd) (*served, error) {
+	s := &served{Cmd: command, exited: make(chan struct{})}
 	for _, variable := range os.Environ() {
 		if !strings.HasPrefix(variable, "KEYHINT_") {
 			s.Env = append(s.Env, variable)
 		}
 	}
-	s.Env = append(s.Env, clockOffsetEnv+"="+offset.String())
 	stderr, err := s.StderrPipe()
 	if err != nil {
 		return nil, err
