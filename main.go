@@ -14,7 +14,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -517,18 +516,6 @@ func resolve(c *config.Config, hint derive.Hint, documentID string) (derive.Key,
 	return c.Keyring.Ring.Resolve(hint, doc, clock(), c.Keyring.MaxAge)
 }
 
-func versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version of this program",
-		Example: "  keyhint version",
-		Args:    cobra.NoArgs,
-		RunE: func(command *cobra.Command, _ []string) error {
-			return printed(fmt.Fprintln(command.OutOrStdout(), "keyhint", buildVersion()))
-		},
-	}
-}
-
 // showHelp runs a command that only groups others. Without it cobra would show
 // the help for a mistyped subcommand too, and exit with 0.
 func showHelp(command *cobra.Command, _ []string) error { return command.Help() }
@@ -547,24 +534,6 @@ func printJSON(command *cobra.Command, value any) error {
 		return err
 	}
 	return printed(fmt.Fprintln(command.OutOrStdout(), string(text)))
-}
-
-// buildVersion is the module version, else the commit, that the program was built from.
-func buildVersion() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	version := info.Main.Version
-	for _, s := range info.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			version += " " + s.Value
-		case s.Key == "vcs.modified" && s.Value == "true":
-			version += " (modified)"
-		}
-	}
-	return version + " " + info.GoVersion
 }
 
 // findFile names the configuration file that is given, or the usual one.
