@@ -1,6 +1,8 @@
 package derive
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -24,9 +26,10 @@ func (f Fingerprint) String() string { return hex.EncodeToString(f[:]) }
 // NewCheckValue computes the check value of an entry.
 func NewCheckValue(version uint32, master, salt Secret) CheckValue {
 	c := CheckValue{Version: version}
-	prk := extract(salt.bytes(), master.bytes())
-	expand(c.Sum[:], prk, binaryVersion([]byte(labelCheck), version))
-	clear(prk)
+	var prk [sha256.Size]byte
+	defer clear(prk[:])
+	extract(&prk, salt.bytes(), master.bytes())
+	expand(c.Sum[:], prk[:], labelCheck, binary.BigEndian.AppendUint32(nil, version))
 	return c
 }
 

@@ -71,6 +71,10 @@
 // the key: wrong material is refused and never answered with a key that
 // decrypts nothing.
 //
+// HMAC-SHA-256 is computed here over [crypto/sha256], and in FIPS 140-3 mode
+// ([crypto/fips140]) by Go's validated module. [SelfTest] compares the former
+// with golang.org/x/crypto/hkdf.
+//
 // # The key ring
 //
 // An [Entry] is a version, its two secrets, its check value, a status and an

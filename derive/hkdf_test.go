@@ -2,25 +2,28 @@ package derive
 
 import (
 	"bytes"
+	"crypto/fips140"
+	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
+	"os"
+	"os/exec"
 	"testing"
 
 	"github.com/c2sp/wycheproof"
 	"github.com/go-json-experiment/json"
 )
 
-// The published cases go through extract and expand, which everything in this
-// package derives with.
-func hkdfSHA256(t *testing.T, ikm, salt, info []byte, size int) (out []byte, refused bool) {
-	t.Helper()
-	defer func() {
-		if recover() != nil {
-			refused = true
-		}
-	}()
-	out = make([]byte, size)
-	expand(out, extract(salt, ikm), info)
-	return out, false
+// Everything in this package derives with extract and expand, so the published
+// cases go through these, and through both of what they choose from.
+var implementations = []struct {
+	name    string
+	extract func(prk *[sha256.Size]byte, salt, secret []byte)
+	expand  func(out, prk []byte, label string, context []byte)
+}{
+	{"chosen", extract, expand},
+	{"in place", extractInPlace, expandInPlace},
+	{"reference", extractReference, expandReference},
 }
 
 func TestWycheproofHKDF(t *testing.T) {
@@ -51,14 +54,22 @@ func TestWycheproofHKDF(t *testing.T) {
 	for _, group := range file.TestGroups {
 		for _, c := range group.Tests {
 			ran++
-			got, refused := hkdfSHA256(t, unhex(t, c.IKM), unhex(t, c.Salt), unhex(t, c.Info), c.Size)
-			switch {
-			case c.Result == "invalid" && !refused:
-				t.Errorf("case %d (%s): not refused", c.TcID, c.Comment)
-			case c.Result == "valid" && (refused || !bytes.Equal(got, unhex(t, c.OKM))):
-				t.Errorf("case %d (%s): wrong output", c.TcID, c.Comment)
-			case c.Result != "valid" && c.Result != "invalid":
-				t.Errorf("case %d: result %q", c.TcID, c.Result)
+			for _, hkdf := range implementations {
+				got := make([]byte, c.Size)
+				refused := panics(func() {
+					var prk [sha256.Size]byte
+					hkdf.extract(&prk, unhex(t, c.Salt), unhex(t, c.IKM))
+					info := unhex(t, c.Info)
+					hkdf.expand(got, prk[:], string(info[:len(info)/2]), info[len(info)/2:])
+				})
+				switch {
+				case c.Result == "invalid" && !refused:
+					t.Errorf("case %d (%s), %s: not refused", c.TcID, c.Comment, hkdf.name)
+				case c.Result == "valid" && (refused || !bytes.Equal(got, unhex(t, c.OKM))):
+					t.Errorf("case %d (%s), %s: wrong output", c.TcID, c.Comment, hkdf.name)
+				case c.Result != "valid" && c.Result != "invalid":
+					t.Errorf("case %d: result %q", c.TcID, c.Result)
+				}
 			}
 		}
 	}
@@ -91,16 +102,107 @@ func TestRFC5869(t *testing.T) {
 			"8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8",
 		},
 	} {
-		prk := extract(unhex(t, c.salt), unhex(t, c.ikm))
-		if got := hex.EncodeToString(prk); got != c.prk {
-			t.Errorf("%s: PRK %s", c.name, got)
-		}
-		okm := make([]byte, len(c.okm)/2)
-		expand(okm, prk, unhex(t, c.info))
-		if got := hex.EncodeToString(okm); got != c.okm {
-			t.Errorf("%s: OKM %s", c.name, got)
+		for _, hkdf := range implementations {
+			var prk [sha256.Size]byte
+			hkdf.extract(&prk, unhex(t, c.salt), unhex(t, c.ikm))
+			if got := hex.EncodeToString(prk[:]); got != c.prk {
+				t.Errorf("%s, %s: PRK %s", c.name, hkdf.name, got)
+			}
+			okm := make([]byte, len(c.okm)/2)
+			info := unhex(t, c.info)
+			hkdf.expand(okm, prk[:], string(info[:len(info)/2]), info[len(info)/2:])
+			if got := hex.EncodeToString(okm); got != c.okm {
+				t.Errorf("%s, %s: OKM %s", c.name, hkdf.name, got)
+			}
 		}
 	}
+}
+
+// compareHKDF tells of a difference between the two implementations.
+func compareHKDF(t *testing.T, salt, secret []byte, label string, context []byte, size int) {
+	t.Helper()
+	if fips140.Enforced() && len(secret) < 14 {
+		return // the reference does not take it
+	}
+	var prk, wantPRK [sha256.Size]byte
+	extractInPlace(&prk, salt, secret)
+	extractReference(&wantPRK, salt, secret)
+	if prk != wantPRK {
+		t.Errorf("extracting from %d bytes under %d of salt: %x, not %x", len(secret), len(salt), prk, wantPRK)
+	}
+	out, want := make([]byte, size), make([]byte, size)
+	expandInPlace(out, prk[:], label, context)
+	expandReference(want, prk[:], label, context)
+	if !bytes.Equal(out, want) {
+		t.Errorf("expanding %d bytes of label and %d of context to %d: %x, not %x", len(label), len(context), size, out, want)
+	}
+}
+
+// All lengths at which HMAC and SHA-256 begin another block lie below 200.
+func TestInPlaceEqualsReference(t *testing.T) {
+	b := make([]byte, 200)
+	rand.Read(b)
+	for size := range b {
+		compareHKDF(t, b[:size], b[size:], string(b[:size]), b, size)
+		compareHKDF(t, b[size:], b[:size], labelKey, b[:size], sha256.Size)
+		compareHKDF(t, b[:32], b[32:64], labelTag, b[:size], TagSize)
+	}
+	compareHKDF(t, b, b, labelKey, make([]byte, maxContextSize), 255*sha256.Size)
+}
+
+func FuzzInPlaceEqualsReference(f *testing.F) {
+	f.Add([]byte(nil), []byte(nil), "", []byte(nil), uint16(0))
+	f.Add(make([]byte, 32), make([]byte, 32), labelKey, make([]byte, maxContextSize), uint16(32))
+	f.Add(make([]byte, 64), make([]byte, 32), labelTag, make([]byte, 43), uint16(16))
+	f.Add(make([]byte, 65), make([]byte, 119), labelSalt, make([]byte, 16), uint16(8160))
+	f.Fuzz(func(t *testing.T, salt, secret []byte, label string, context []byte, size uint16) {
+		compareHKDF(t, salt, secret, label, context, int(size)%(255*sha256.Size+1))
+	})
+}
+
+// Padded keys on the heap would stay there until the garbage collector comes.
+func TestInPlaceStaysOffTheHeap(t *testing.T) {
+	var prk [sha256.Size]byte
+	salt, secret, context, out := make([]byte, 32), make([]byte, 32), make([]byte, maxContextSize), make([]byte, 32)
+	if n := testing.AllocsPerRun(100, func() {
+		extractInPlace(&prk, salt, secret)
+		expandInPlace(out, prk[:], labelKey, context)
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// In FIPS 140-3 mode all of the package's tests must pass as well.
+func TestFIPSMode(t *testing.T) {
+	if fips140.Enabled() {
+		t.Skip("is on")
+	}
+	command := exec.Command(os.Args[0], "-test.run=^Test", "-test.v")
+	command.Env = append(os.Environ(), "GODEBUG=fips140=only")
+	out, err := command.CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("--- PASS: TestFIPSModeDerivesWithTheModule")) {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// The module alone refuses keys below 112 bits, which tells whose HMAC it is.
+func TestFIPSModeDerivesWithTheModule(t *testing.T) {
+	if !fips140.Enforced() {
+		t.Skip("with GODEBUG=fips140=only, as TestFIPSMode runs it")
+	}
+	short := make([]byte, 13)
+	if !panics(func() { extract(new([sha256.Size]byte), nil, short) }) {
+		t.Error("extracts without the module")
+	}
+	if !panics(func() { expand(make([]byte, 32), short, labelKey, nil) }) {
+		t.Error("expands without the module")
+	}
+}
+
+func panics(f func()) (did bool) {
+	defer func() { did = recover() != nil }()
+	f()
+	return false
 }
 
 func unhex(t *testing.T, s string) []byte {

@@ -1,6 +1,7 @@
 package derive
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -19,8 +20,9 @@ var (
 )
 
 // SelfTest resolves one known hint and compares every byte that the suite
-// derives with golden values. Run it once before serving: if it fails, this
-// build on this machine derives keys that nobody else could recompute.
+// derives with golden values, and derives with HKDF as its reference does. Run
+// it once before serving: if it fails, this build on this machine derives keys
+// that nobody else could recompute.
 func SelfTest() error {
 	if err := selfTest(); err != nil {
 		return fmt.Errorf("known-answer test of suite %s: %w", suite, err)
@@ -55,6 +57,26 @@ func selfTest() error {
 	}
 	if key.Reveal() != knownKey {
 		return errors.New("wrong key")
+	}
+	return compareWithReference(master, salt)
+}
+
+// compareWithReference lets messages end anywhere in a block of SHA-256, which
+// one known answer does not.
+func compareWithReference(master, salt Secret) error {
+	var got, want, prk [sha256.Size]byte
+	extract(&prk, salt.bytes(), master.bytes())
+	extractReference(&want, salt.bytes(), master.bytes())
+	if prk != want {
+		return errors.New("HKDF-Extract is wrong")
+	}
+	context := make([]byte, 2*sha256.BlockSize)
+	for size := range context {
+		expand(got[:], prk[:], labelKey, context[:size])
+		expandReference(want[:], prk[:], labelKey, context[:size])
+		if got != want {
+			return fmt.Errorf("HKDF-Expand is wrong for a context of %d bytes", size)
+		}
 	}
 	return nil
 }

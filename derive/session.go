@@ -1,6 +1,7 @@
 package derive
 
 import (
+	"crypto/sha256"
 	"crypto/subtle"
 	"io"
 	"time"
@@ -29,13 +30,15 @@ func (r *Keyring) Issue(doc Document, now time.Time, random io.Reader) (Key, Hin
 }
 
 func (e *Entry) seal(ref Reference, doc Document) (Key, Hint) {
-	prk := sessionPRK(e.MasterKey, e.SaltKey, ref)
-	defer clear(prk)
-	return sessionKey(prk, e.Version, ref, doc), Hint{
+	var prk [sha256.Size]byte
+	defer clear(prk[:])
+	sessionPRK(&prk, e.MasterKey, e.SaltKey, ref)
+	context := appendContext(make([]byte, 0, maxContextSize), e.Version, ref, doc)
+	return sessionKey(&prk, context), Hint{
 		version:     e.Version,
 		fingerprint: e.Check.Fingerprint(),
 		reference:   ref,
-		tag:         sessionTag(prk, e.Version, ref, doc),
+		tag:         sessionTag(&prk, context),
 	}
 }
 
@@ -53,16 +56,18 @@ func (r *Keyring) Resolve(hint Hint, doc Document, now time.Time, maxAge time.Du
 	if err != nil {
 		return Key{}, err
 	}
-	prk := sessionPRK(e.MasterKey, e.SaltKey, hint.reference)
-	defer clear(prk)
-	tag := sessionTag(prk, e.Version, hint.reference, doc)
+	var prk [sha256.Size]byte
+	defer clear(prk[:])
+	sessionPRK(&prk, e.MasterKey, e.SaltKey, hint.reference)
+	context := appendContext(make([]byte, 0, maxContextSize), e.Version, hint.reference, doc)
+	tag := sessionTag(&prk, context)
 	if subtle.ConstantTimeCompare(tag[:], hint.tag[:]) != 1 {
 		return Key{}, ErrTagMismatch
 	}
 	if maxAge != 0 && now.Sub(hint.reference.Time()) > maxAge {
 		return Key{}, ErrExpired
 	}
-	return sessionKey(prk, e.Version, hint.reference, doc), nil
+	return sessionKey(&prk, context), nil
 }
 
 // lookup finds the entry that a hint names and may be resolved with.

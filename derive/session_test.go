@@ -2,6 +2,7 @@ package derive_test
 
 import (
 	"bytes"
+	"crypto/fips140"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -208,32 +209,27 @@ func TestConcurrentUse(t *testing.T) {
 	group.Wait()
 }
 
-// The ratio of the two sizes is what counts: it stays near 1.
-func BenchmarkResolve(b *testing.B) {
-	for _, size := range []int{1, 10_000} {
-		ring := newKeyring(b, newEntries(b, size)...)
-		_, hint := issue(b, ring, doc, noon)
-		b.Run(fmt.Sprintf("entries=%d", size), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := ring.Resolve(hint, doc, noon, 0); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+func TestAllocations(t *testing.T) {
+	if fips140.Enabled() {
+		t.Skip("HMACs of the FIPS 140-3 module live on the heap")
 	}
-}
-
-func BenchmarkIssue(b *testing.B) {
-	for _, size := range []int{1, 10_000} {
-		ring := newKeyring(b, newEntries(b, size)...)
-		b.Run(fmt.Sprintf("entries=%d", size), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, _, err := ring.Issue(doc, noon, rand.Reader); err != nil {
-					b.Fatal(err)
-				}
+	for _, size := range []int{1, 10_000} { // where 10,000 pointers are 80,000 bytes
+		ring := newKeyring(t, newEntries(t, size)...)
+		_, hint := issue(t, ring, doc, noon)
+		text := hint.String()
+		for name, call := range map[string]func(int){
+			"issuing": func(int) {
+				_, hint, _ := ring.Issue(doc, noon, rand.Reader)
+				_ = hint.String()
+			},
+			"resolving": func(int) {
+				hint, _ := derive.ParseHint(text)
+				ring.Resolve(hint, doc, noon, 0)
+			},
+		} {
+			if bytes, objects := allocated(100, call); objects > 8 || bytes > 1000 {
+				t.Errorf("%s with %d entries allocates %v bytes in %v objects", name, size, bytes, objects)
 			}
-		})
+		}
 	}
 }
