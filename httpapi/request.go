@@ -43,7 +43,7 @@ func readKeyRequest(w http.ResponseWriter, r *http.Request) (keyRequest, error) 
 	if r.ContentLength > maxBodySize {
 		return keyRequest{}, bodyTooLarge
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodySize))
+	body, err := readBody(w, r)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
@@ -52,6 +52,19 @@ func readKeyRequest(w http.ResponseWriter, r *http.Request) (keyRequest, error) 
 		return keyRequest{}, unreadableBody
 	}
 	return decodeKeyRequest(body)
+}
+
+// usualBodySize is the size, in bytes, up to which a body gets its memory before
+// it arrives. Nearly all are smaller.
+const usualBodySize = 1 << 10
+
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.ContentLength < 0 || r.ContentLength > usualBodySize {
+		return io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodySize))
+	}
+	body := make([]byte, r.ContentLength)
+	_, err := io.ReadFull(r.Body, body)
+	return body, err
 }
 
 // acceptable takes JSON of any name, text/plain, which browsers send for a
@@ -92,10 +105,10 @@ func decodeKeyRequest(body []byte) (keyRequest, error) {
 	}
 	var request keyRequest
 	var ok bool
-	if request.documentID, ok = strictjson.String(members["documentId"]); !ok {
+	if request.documentID, ok = strictjson.String(members.Get("documentId")); !ok {
 		return keyRequest{}, noDocumentID
 	}
-	switch hint := members["keyHint"]; hint.Kind() {
+	switch hint := members.Get("keyHint"); hint.Kind() {
 	case '"':
 		request.operation = access.Resolve
 		request.keyHint, _ = strictjson.String(hint)

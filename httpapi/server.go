@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,16 +61,25 @@ func New(c Config) http.Handler {
 	s := &server{Config: c, alarms: newAlarms(), description: []byte(strings.ReplaceAll(openAPI, defaultPath, c.Path))}
 	e := echo.New()
 	e.HTTPErrorHandler = s.refuse
-	e.Use(s.observe)
-	e.Use(c.CORS.Middleware())
-	e.Use(middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: s.logPanic}))
+	around := []echo.MiddlewareFunc{s.observe, c.CORS.Middleware(), middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: s.logPanic})}
 	if c.LoopbackOnly {
-		e.Use(requireLoopback)
+		around = append(around, requireLoopback)
 	}
+	// Echo would put the middleware around each request's handler anew.
+	all := compose(around, func(c echo.Context) error { return c.Handler()(c) })
+	e.Use(func(echo.HandlerFunc) echo.HandlerFunc { return all })
 	for _, r := range s.routes() {
-		e.Add(r.method, r.path, r.handler, r.guards...)
+		e.Add(r.method, r.path, compose(r.guards, r.handler))
 	}
 	return e
+}
+
+// compose puts middleware around a handler, the first outermost.
+func compose(around []echo.MiddlewareFunc, handler echo.HandlerFunc) echo.HandlerFunc {
+	for _, m := range slices.Backward(around) {
+		handler = m(handler)
+	}
+	return handler
 }
 
 // route is a row of the table of what is served.

@@ -35,7 +35,7 @@ func (c *claims) UnmarshalJSON(payload []byte) error {
 		name string
 		to   **jwt.NumericDate
 	}{{"exp", &c.ExpiresAt}, {"nbf", &c.NotBefore}, {"iat", &c.IssuedAt}} {
-		if value, present := members[d.name]; present {
+		if value := members.Get(d.name); value != nil {
 			if *d.to, err = numericDate(value); err != nil {
 				return fmt.Errorf("claim %s %w", d.name, err)
 			}
@@ -45,7 +45,7 @@ func (c *claims) UnmarshalJSON(payload []byte) error {
 		name string
 		to   *string
 	}{{"sub", &c.Subject}, {"iss", &c.Issuer}, {c.roleClaim, &c.role}} {
-		if value, present := members[s.name]; present {
+		if value := members.Get(s.name); value != nil {
 			if *s.to, err = nonEmpty(value); err != nil {
 				return fmt.Errorf("claim %s %w", s.name, err)
 			}
@@ -55,7 +55,7 @@ func (c *claims) UnmarshalJSON(payload []byte) error {
 		name string
 		to   *[]string
 	}{{"aud", (*[]string)(&c.Audience)}, {c.documentClaim, &c.documents}} {
-		if value, present := members[l.name]; present {
+		if value := members.Get(l.name); value != nil {
 			if *l.to, err = oneOrMore(value); err != nil {
 				return fmt.Errorf("claim %s %w", l.name, err)
 			}

@@ -259,15 +259,15 @@ func readHeader(raw string) (keyID, algorithm string, err error) {
 		return "", "", fmt.Errorf("the token's header is %w", err)
 	}
 	for _, name := range []string{"crit", "b64"} {
-		if _, present := members[name]; present {
+		if members.Get(name) != nil {
 			return "", "", fmt.Errorf("the token's header has %s, and no extension is supported", name)
 		}
 	}
-	algorithm, ok := strictjson.String(members["alg"])
+	algorithm, ok := strictjson.String(members.Get("alg"))
 	if !ok {
 		return "", "", errors.New("the token's header has no alg")
 	}
-	if value, present := members["kid"]; present {
+	if value := members.Get("kid"); value != nil {
 		if keyID, ok = strictjson.String(value); !ok {
 			return "", "", errors.New("the token's kid is not a string")
 		}

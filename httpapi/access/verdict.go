@@ -41,7 +41,7 @@ func forwardVerdict(r *http.Response) error {
 	if err != nil {
 		return fmt.Errorf("reading the host application's answer: %w", err)
 	}
-	switch members["allow"].Kind() {
+	switch members.Get("allow").Kind() {
 	case jsontext.KindTrue:
 		return nil
 	case jsontext.KindFalse:

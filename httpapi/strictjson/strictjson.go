@@ -6,9 +6,9 @@ package strictjson
 import (
 	"bytes"
 	"errors"
-	"io"
 	"strings"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -20,57 +20,81 @@ var (
 	ErrLookAlike = errors.New("a member whose name differs from an expected one in letter case alone")
 )
 
-// Object reads data as one JSON object and returns the members with the given
-// names as they stand in data. Others are skipped, except one whose name is
-// equal to a given one under Unicode case folding: that is [ErrLookAlike].
-func Object(data []byte, names ...string) (map[string]jsontext.Value, error) {
-	d := jsontext.NewDecoder(bytes.NewReader(data))
-	if kind := d.PeekKind(); kind != '{' {
-		if _, err := d.ReadValue(); err != nil {
-			return nil, ErrSyntax
+// Members are those of an object that were asked for and are there.
+type Members []member
+
+type member struct {
+	name  string
+	value jsontext.Value
+}
+
+// Get returns the value with a name as it stands in the object, nil if there is none.
+func (m Members) Get(name string) jsontext.Value {
+	for _, member := range m {
+		if member.name == name {
+			return member.value
 		}
+	}
+	return nil
+}
+
+// Object reads data as one JSON object and returns the members with the given
+// names. Others are skipped, except one whose name is equal to a given one under
+// Unicode case folding: that is [ErrLookAlike].
+func Object(data []byte, names ...string) (Members, error) {
+	o := object{names: names, members: make(Members, 0, len(names))}
+	switch err := json.Unmarshal(data, &o); {
+	case errors.Is(err, ErrNotObject):
 		return nil, ErrNotObject
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		return nil, ErrDuplicate
+	case err != nil:
+		return nil, ErrSyntax
+	case o.lookAlike:
+		return nil, ErrLookAlike
+	}
+	return o.members, nil
+}
+
+// object is what [Object] makes of its data.
+type object struct {
+	names     []string
+	members   Members
+	lookAlike bool
+}
+
+// UnmarshalJSONFrom reads with a decoder that [json.Unmarshal] uses again and
+// again; a new one for each request would cost more than all the rest here.
+func (o *object) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	if d.PeekKind() != '{' {
+		if err := d.SkipValue(); err != nil {
+			return err
+		}
+		return ErrNotObject
 	}
 	if _, err := d.ReadToken(); err != nil {
-		return nil, syntax(err)
+		return err
 	}
-	members := make(map[string]jsontext.Value, len(names))
-	lookAlike := false
 	for d.PeekKind() == '"' {
 		token, err := d.ReadToken()
 		if err != nil {
-			return nil, syntax(err)
+			return err
 		}
 		name := token.String()
 		value, err := d.ReadValue()
 		if err != nil {
-			return nil, syntax(err)
+			return err
 		}
-		for _, wanted := range names {
+		for _, wanted := range o.names {
 			if name == wanted {
-				members[name] = value.Clone()
+				o.members = append(o.members, member{name, value.Clone()})
 			} else if strings.EqualFold(name, wanted) {
-				lookAlike = true
+				o.lookAlike = true
 			}
 		}
 	}
-	if _, err := d.ReadToken(); err != nil {
-		return nil, syntax(err)
-	}
-	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
-		return nil, ErrSyntax
-	}
-	if lookAlike {
-		return nil, ErrLookAlike
-	}
-	return members, nil
-}
-
-func syntax(err error) error {
-	if errors.Is(err, jsontext.ErrDuplicateName) {
-		return ErrDuplicate
-	}
-	return ErrSyntax
+	_, err := d.ReadToken()
+	return err
 }
 
 // String is the text of a JSON string that [Object] returned, unescaped.
@@ -78,6 +102,9 @@ func syntax(err error) error {
 func String(value jsontext.Value) (text string, ok bool) {
 	if value.Kind() != '"' {
 		return "", false
+	}
+	if bytes.IndexByte(value, '\\') < 0 {
+		return string(value[1 : len(value)-1]), true
 	}
 	unquoted, err := jsontext.AppendUnquote(nil, value)
 	return string(unquoted), err == nil

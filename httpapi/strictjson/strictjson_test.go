@@ -75,8 +75,8 @@ func TestObject(t *testing.T) {
 				t.Errorf("%d members, want %d", len(got), len(test.want))
 			}
 			for name, want := range test.want {
-				if string(got[name]) != want {
-					t.Errorf("%s is %s, want %s", name, got[name], want)
+				if string(got.Get(name)) != want {
+					t.Errorf("%s is %s, want %s", name, got.Get(name), want)
 				}
 			}
 		})
@@ -92,8 +92,8 @@ func TestMembersOutliveTheirInput(t *testing.T) {
 	for i := range data {
 		data[i] = 'x'
 	}
-	if text, ok := strictjson.String(got["a"]); !ok || text != "first" {
-		t.Errorf("a is %q after the input was overwritten", got["a"])
+	if text, ok := strictjson.String(got.Get("a")); !ok || text != "first" {
+		t.Errorf("a is %q after the input was overwritten", got.Get("a"))
 	}
 }
 
@@ -162,12 +162,12 @@ func FuzzObject(f *testing.F) {
 			t.Fatalf("%q is accepted: %v", data, err)
 		}
 		for _, name := range []string{"a", "keyHint"} {
-			if string(members[name]) != string(bytes.TrimSpace(other[name])) {
-				t.Fatalf("%s of %q is %s and %s", name, data, members[name], other[name])
+			if string(members.Get(name)) != string(bytes.TrimSpace(other[name])) {
+				t.Fatalf("%s of %q is %s and %s", name, data, members.Get(name), other[name])
 			}
-			text, ok := strictjson.String(members[name])
+			text, ok := strictjson.String(members.Get(name))
 			var otherText *string
-			otherOK := members[name] != nil && json.Unmarshal(other[name], &otherText) == nil && otherText != nil
+			otherOK := members.Get(name) != nil && json.Unmarshal(other[name], &otherText) == nil && otherText != nil
 			if ok != otherOK || ok && text != *otherText {
 				t.Fatalf("%s of %q is %q", name, data, text)
 			}
