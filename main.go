@@ -289,14 +289,14 @@ func keyringListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list := config.Describe(c, clock())
+			ring := config.Describe(c, clock())
 			if asJSON {
-				return printJSON(command, list)
+				return printJSON(command, ring)
 			}
-			return printed(0, config.WriteTable(command.OutOrStdout(), list))
+			return printed(0, ring.WriteTable(command.OutOrStdout()))
 		},
 	}
-	command.Flags().BoolVar(&asJSON, "json", false, "print the list as JSON")
+	command.Flags().BoolVar(&asJSON, "json", false, "print the ring as JSON, as /keyring of a running keyhint does")
 	addConfigFlag(command, &file)
 	return command
 }

@@ -12,8 +12,19 @@ import (
 	"keyhint/derive"
 )
 
-// EntryDescription says what a ring entry does now and will do. It holds no
-// secret. Times are in UTC and left out of JSON where there are none.
+// KeyringDescription says what a ring does now and will do. It holds no secret.
+// Times are in UTC; what there is none of is left out of JSON.
+type KeyringDescription struct {
+	Fingerprint    string             `json:"fingerprint"` // of the ring as a whole
+	Namespace      string             `json:"namespace"`
+	MaxAge         string             `json:"max_age,omitzero"` // of hints, as Go writes durations
+	Primary        uint32             `json:"primary,omitzero"` // the version that issues now
+	NothingIssues  string             `json:"nothing_issues,omitzero"`
+	NextActivation time.Time          `json:"next_activation,omitzero"` // of another version
+	Entries        []EntryDescription `json:"entries"`                  // in the order of the file
+}
+
+// EntryDescription says what a ring entry does now and will do.
 type EntryDescription struct {
 	Version    uint32    `json:"version"`
 	Check      string    `json:"check"`
@@ -35,23 +46,34 @@ type Change struct {
 	What string    `json:"what"`
 }
 
-// Describe lists the entries of a ring in the order of the file.
-func Describe(c *Config, now time.Time) []EntryDescription {
-	entries := c.Keyring.Ring.Entries()
-	periods := issuingPeriods(c.Keyring.Ring, entries, now)
-	list := make([]EntryDescription, len(entries))
+// Describe describes the ring of a configuration.
+func Describe(c *Config, now time.Time) KeyringDescription {
+	k := c.Keyring
+	entries := k.Ring.Entries()
+	stops, changes := stopsOf(entries), nextChanges(issuingPeriods(k.Ring, entries, now))
+	d := KeyringDescription{
+		Fingerprint: k.Ring.Fingerprint(), Namespace: k.Namespace,
+		NextActivation: k.Ring.NextActivation(now).UTC(), Entries: make([]EntryDescription, len(entries)),
+	}
+	if k.MaxAge > 0 {
+		d.MaxAge = k.MaxAge.String()
+	}
+	primary, err := k.Ring.Primary(now)
+	if d.Primary = primary.Version; err != nil {
+		d.NothingIssues = err.Error()
+	}
 	for i, e := range entries {
-		list[i] = EntryDescription{
+		d.Entries[i] = EntryDescription{
 			Version: e.Version, Check: e.Check.String(), Status: e.Status.String(),
-			Primary:    periods[0].issues(e),
+			Primary:    err == nil && e.Check == primary.Check,
 			ActivateAt: e.ActivateAt.UTC(), IssueUntil: e.IssueUntil.UTC(),
-			NextChange: nextChange(e, periods),
+			NextChange: changes[e.Check],
 		}
 		if e.Status != derive.Destroyed {
-			list[i].DestroyableFrom = destroyableFrom(e, entries, c.Keyring.MaxAge).UTC()
+			d.Entries[i].DestroyableFrom = destroyableFrom(stops[i], k.MaxAge).UTC()
 		}
 	}
-	return list
+	return d
 }
 
 // period says what issues from a time on.
@@ -82,30 +104,31 @@ func issuingPeriods(ring *derive.Keyring, entries []derive.Entry, now time.Time)
 	return periods
 }
 
-func nextChange(e derive.Entry, periods []period) *Change {
-	issues := periods[0].issues(e)
-	for _, p := range periods {
-		if p.issues(e) == issues {
-			continue
+// nextChanges gives the first change of each entry that has one.
+func nextChanges(periods []period) map[derive.CheckValue]*Change {
+	changes := make(map[derive.CheckValue]*Change)
+	now := periods[0]
+	for _, p := range periods[1:] {
+		if now.err == nil && changes[now.primary.Check] == nil && !p.issues(now.primary) {
+			what := fmt.Sprintf("stops issuing; version %d takes over", p.primary.Version)
+			if p.err != nil {
+				what = "stops issuing; " + p.err.Error()
+			}
+			changes[now.primary.Check] = &Change{p.from.UTC(), what}
 		}
-		what := "begins to issue"
-		switch {
-		case issues && p.err != nil:
-			what = "stops issuing; " + p.err.Error()
-		case issues:
-			what = fmt.Sprintf("stops issuing; version %d takes over", p.primary.Version)
+		if p.err == nil && changes[p.primary.Check] == nil && !now.issues(p.primary) {
+			changes[p.primary.Check] = &Change{p.from.UTC(), "begins to issue"}
 		}
-		return &Change{p.from.UTC(), what}
 	}
-	return nil
+	return changes
 }
 
-// WriteTable writes a list of entries for people to read.
-func WriteTable(w io.Writer, list []EntryDescription) error {
+// WriteTable writes the entries for people to read.
+func (d KeyringDescription) WriteTable(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(cells ...string) { fmt.Fprintln(table, strings.Join(cells, "\t")) }
 	row("VERSION", "CHECK", "STATUS", "PRIMARY", "ACTIVATE AT", "ISSUE UNTIL", "DESTROYABLE FROM", "NEXT CHANGE")
-	for _, e := range list {
+	for _, e := range d.Entries {
 		primary, next := "-", "-"
 		if e.Primary {
 			primary = "primary"

@@ -30,7 +30,7 @@ func described(t *testing.T) (*config.Config, *strings.Replacer) {
 func TestWriteTable(t *testing.T) {
 	c, fold := described(t)
 	var b strings.Builder
-	if err := config.WriteTable(&b, config.Describe(c, noon)); err != nil {
+	if err := config.Describe(c, noon).WriteTable(&b); err != nil {
 		t.Fatal(err)
 	}
 	want := `
@@ -48,7 +48,7 @@ VERSION  CHECK               STATUS        PRIMARY  ACTIVATE AT           ISSUE 
 
 func TestDescriptionInJSON(t *testing.T) {
 	c, fold := described(t)
-	list := config.Describe(c, noon)
+	list := config.Describe(c, noon).Entries
 	for i, want := range []string{
 		`{"version":1,"check":"1-0123456789abcdef","status":"destroyed","primary":false}`,
 		`{"version":2,"check":"2-0123456789abcdef","status":"resolve_only","primary":false,"destroyable_from":"2026-12-01T00:00:00Z"}`,
@@ -79,7 +79,7 @@ func TestDescribeNextChange(t *testing.T) {
 		{"past", ring(one, two.with("activate_at", `"2026-11-23T12:00:00Z"`)), []string{"", ""}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for i, e := range config.Describe(mustLoad(t, c.text), noon) {
+			for i, e := range config.Describe(mustLoad(t, c.text), noon).Entries {
 				got := ""
 				if e.NextChange != nil {
 					got = e.NextChange.What
@@ -118,7 +118,7 @@ func TestDescribeDestroyableFrom(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := "-"
-			if d := config.Describe(mustLoad(t, c.text), noon)[0]; !d.DestroyableFrom.IsZero() {
+			if d := config.Describe(mustLoad(t, c.text), noon).Entries[0]; !d.DestroyableFrom.IsZero() {
 				got = d.DestroyableFrom.Format(time.RFC3339)
 			}
 			if got != c.want {
@@ -151,7 +151,7 @@ func TestDescribeForetellsTheRing(t *testing.T) {
 		}
 		c := mustLoadHere(t, ring(entries...))
 		now := noon.Add(5 * time.Minute)
-		for _, d := range config.Describe(c, now) {
+		for _, d := range config.Describe(c, now).Entries {
 			issues := func(at time.Time) bool {
 				primary, err := c.Keyring.Ring.Primary(at)
 				return err == nil && primary.Check.String() == d.Check

@@ -84,7 +84,7 @@ func SetStatus(path string, name EntryName, status derive.Status, options Status
 		case change.From == derive.Destroyed:
 			return nil, document{}, fmt.Errorf("version %d is destroyed and stays so: its secrets are gone; add a new version", name.Version)
 		case status == derive.Destroyed && !options.Force:
-			if err := mayDestroy(entries[i], base.config.Keyring, options.Now); err != nil {
+			if err := mayDestroy(i, base.config.Keyring, options.Now); err != nil {
 				return nil, document{}, err
 			}
 		}
@@ -147,10 +147,11 @@ func findEntry(entries []derive.Entry, name EntryName) (int, error) {
 	return index, nil
 }
 
-// mayDestroy returns nil if no session can need the secrets of an entry.
-func mayDestroy(e derive.Entry, k Keyring, now time.Time) error {
+// mayDestroy returns nil if no session can need the secrets of the entry at an index.
+func mayDestroy(i int, k Keyring, now time.Time) error {
 	entries := k.Ring.Entries()
-	stop, safe := stopOf(e, entries), destroyableFrom(e, entries, k.MaxAge)
+	e, stop := entries[i], stopsOf(entries)[i]
+	safe := destroyableFrom(stop, k.MaxAge)
 	needed := func(format string, args ...any) error {
 		return fmt.Errorf("version %d cannot be destroyed: %w: %s", e.Version, ErrStillNeeded, fmt.Sprintf(format, args...))
 	}

@@ -126,7 +126,7 @@ func TestNothingResolvesFromTheSafeDateOn(t *testing.T) {
 			}
 		}
 		issued += len(hints)
-		for _, d := range config.Describe(c, noon) {
+		for _, d := range config.Describe(c, noon).Entries {
 			if !d.DestroyableFrom.IsZero() {
 				dates++
 			}
