@@ -36,7 +36,7 @@ func TestReadinessFollowsItsChecks(t *testing.T) {
 	server := httptest.NewServer(httpapi.NewAdmin([]httpapi.Check{
 		{Name: "access", Fail: func() error { return essential }},
 		{Name: "host", Fail: func() error { return advisory }, Advisory: true},
-	}, httpapi.NewMetrics(time.Now)))
+	}, httpapi.NewMetrics(time.Now), nil))
 	defer server.Close()
 	for _, c := range []struct {
 		name                string
@@ -77,7 +77,7 @@ func TestReadinessFollowsItsChecks(t *testing.T) {
 }
 
 func TestPrivateListenerServesNothingElse(t *testing.T) {
-	server := httptest.NewServer(httpapi.NewAdmin(nil, httpapi.NewMetrics(time.Now)))
+	server := httptest.NewServer(httpapi.NewAdmin(nil, httpapi.NewMetrics(time.Now), nil))
 	defer server.Close()
 	for _, path := range []string{"/", "/v1/key", "/debug/pprof/", "/metrics/x", "/livez/"} {
 		if status, _ := get(t, server.URL+path); status != http.StatusNotFound {
@@ -106,7 +106,7 @@ func TestRequestsAreCounted(t *testing.T) {
 		}
 		response.Body.Close()
 	}
-	admin := httptest.NewServer(httpapi.NewAdmin(nil, metrics))
+	admin := httptest.NewServer(httpapi.NewAdmin(nil, metrics, nil))
 	defer admin.Close()
 	_, exposition := get(t, admin.URL+"/metrics")
 	for _, line := range []string{

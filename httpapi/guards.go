@@ -15,7 +15,7 @@ import (
 func (s *server) limitAddress(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if ok, wait := s.PerAddress.Allow(ratelimit.AddressKey(s.Clients.Address(c.Request()))); !ok {
-			return rateLimitedFor(wait)
+			return rateLimitedFor(wait, perAddressLimit)
 		}
 		return next(c)
 	}
@@ -44,7 +44,7 @@ func (s *server) identify(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		if subject := caller.Subject(); subject != "" {
 			if ok, wait := s.PerSubject.Allow(subject); !ok {
-				return rateLimitedFor(wait)
+				return rateLimitedFor(wait, perSubjectLimit)
 			}
 		}
 		exchangeOf(c).caller = caller
@@ -52,8 +52,8 @@ func (s *server) identify(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-func rateLimitedFor(wait time.Duration) error {
+func rateLimitedFor(wait time.Duration, limit string) error {
 	p := rateLimited
-	p.retryAfter = wait
+	p.retryAfter, p.reason = wait, limit
 	return p
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/labstack/echo/v4"
@@ -38,7 +39,8 @@ func (s *server) key(c echo.Context) error {
 	if err := x.caller.MayOpen(c.Request().Context(), doc.ID, request.operation); err != nil {
 		return err
 	}
-	key, hint, err := s.openSession(x, doc, request)
+	now := s.Now()
+	key, hint, err := s.openSession(x, doc, request, now)
 	if err != nil {
 		return err
 	}
@@ -46,11 +48,14 @@ func (s *server) key(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	s.Usage.add(hint, request.operation, now)
+	if request.operation == access.Resolve {
+		s.Metrics.observeHintAge(now.Sub(hint.Reference().Time()))
+	}
 	return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, body)
 }
 
-func (s *server) openSession(x *exchange, doc derive.Document, request keyRequest) (derive.Key, derive.Hint, error) {
-	now := s.Now()
+func (s *server) openSession(x *exchange, doc derive.Document, request keyRequest, now time.Time) (derive.Key, derive.Hint, error) {
 	if request.operation == access.Issue {
 		if s.MayIssue != nil {
 			if err := s.MayIssue(); err != nil {

@@ -38,8 +38,9 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		if err := next(c); err != nil {
 			c.Error(err)
 		}
-		s.Metrics.countRequest(x)
-		s.logExchange(c, x, time.Since(start))
+		took := time.Since(start)
+		s.Metrics.countRequest(x, took)
+		s.logExchange(c, x, took)
 		return nil
 	}
 }
@@ -50,8 +51,9 @@ func (s *server) refuse(err error, c echo.Context) {
 	x.outcome, x.cause = p.outcome(), err
 	if errors.Is(err, context.Canceled) {
 		x.outcome = "canceled" // the client went away
+	} else {
+		s.Metrics.countRefusal(err, p)
 	}
-	s.Metrics.countConflict(err)
 	s.raiseAlarm(err, x)
 	if c.Response().Committed {
 		return

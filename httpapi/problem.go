@@ -24,6 +24,7 @@ type problem struct {
 
 	retryAfter   time.Duration // whole seconds; 0 sends no Retry-After
 	authenticate bool          // sends WWW-Authenticate
+	reason       string        // for metrics, where the type does not tell it
 }
 
 // The problem types of DESIGN section 5.
@@ -150,6 +151,18 @@ func (p problem) outcome() string {
 		return "internal-error"
 	}
 	return "other"
+}
+
+// outcomes lists all that there can be of a request, in metrics.
+func outcomes() []string {
+	list := []string{"ok", "canceled", "not-found", "method-not-allowed", "internal-error", "other"}
+	for _, p := range []problem{
+		malformedRequest, unauthenticated, accessDenied, hintMismatch, keyUnavailable, hintExpired, versionUnknown,
+		bodyTooLarge, unsupportedMediaType, rateLimited, unavailable,
+	} {
+		list = append(list, p.outcome())
+	}
+	return list
 }
 
 // Error lets a handler return a problem as it is.

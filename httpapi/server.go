@@ -47,6 +47,7 @@ type Config struct {
 	Random  io.Reader // a CSPRNG
 	Log     *slog.Logger
 	Metrics *Metrics
+	Usage   *Usage // of Keyring; nil is one that nobody looks at
 }
 
 type server struct {
@@ -58,6 +59,9 @@ type server struct {
 // New returns the handler of the public listener. It does not change and is
 // safe for any number of goroutines.
 func New(c Config) http.Handler {
+	if c.Usage == nil {
+		c.Usage = NewUsage(c.Keyring, nil)
+	}
 	s := &server{Config: c, alarms: newAlarms(), description: []byte(strings.ReplaceAll(openAPI, defaultPath, c.Path))}
 	e := echo.New()
 	e.HTTPErrorHandler = s.refuse

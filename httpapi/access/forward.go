@@ -73,6 +73,11 @@ const (
 	ForwardCanceled        = "canceled" // the caller went away first: no fault of the host
 )
 
+// ForwardOutcomes lists them all.
+func ForwardOutcomes() []string {
+	return []string{ForwardAllow, ForwardDeny, ForwardUnauthenticated, ForwardUnavailable, ForwardCanceled}
+}
+
 const (
 	forwardMaxBody   = 64 << 10 // bytes of the host's answer
 	forwardMaxHeader = 64 << 10 // bytes
@@ -146,11 +151,11 @@ func forwardCheckURL(raw string) error {
 func (f *Forward) Identify(r *http.Request) (Caller, error) {
 	cookies, authorizations := r.Header.Values("Cookie"), r.Header.Values("Authorization")
 	if len(cookies) > 1 || len(authorizations) > 1 {
-		return nil, fmt.Errorf("%w: more than one Cookie or Authorization header", ErrUnauthenticated)
+		return nil, unauthenticated(AmbiguousCredentials, errors.New("more than one Cookie or Authorization header"))
 	}
 	c := &forwardCaller{forward: f, cookie: strings.Join(cookies, ""), authorization: strings.Join(authorizations, "")}
 	if c.cookie == "" && c.authorization == "" {
-		return nil, fmt.Errorf("%w: neither Cookie nor Authorization header", ErrUnauthenticated)
+		return nil, unauthenticated(NoCredentials, errors.New("neither Cookie nor Authorization header"))
 	}
 	c.subject = f.subject(c.cookie, c.authorization)
 	return c, nil
@@ -212,7 +217,7 @@ type forwardQuestion struct {
 func (c *forwardCaller) MayOpen(ctx context.Context, documentID string, operation Operation) error {
 	question, err := json.Marshal(forwardQuestion{documentID, operation})
 	if err != nil {
-		return fmt.Errorf("%w: the document id is not UTF-8", ErrDenied)
+		return denied(HostDenied, errors.New("the document id is not UTF-8"))
 	}
 	start := time.Now()
 	bounded, cancel := context.WithTimeout(ctx, c.forward.timeout)
@@ -221,9 +226,13 @@ func (c *forwardCaller) MayOpen(ctx context.Context, documentID string, operatio
 	switch {
 	case err == nil, errors.Is(err, ErrDenied), errors.Is(err, ErrUnauthenticated):
 	case errors.Is(ctx.Err(), context.Canceled):
-		err = fmt.Errorf("%w: the caller went away: %w", ErrUnavailable, context.Canceled)
+		err = unavailable(HostUnavailable, fmt.Errorf("the caller went away: %w", context.Canceled))
+	case errors.Is(err, errForwardTimeout):
+		err = unavailable(HostTimeout, err)
+	case errors.Is(err, errForwardBusy):
+		err = unavailable(HostBusy, err)
 	default:
-		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+		err = unavailable(HostUnavailable, err)
 	}
 	c.forward.settle(err, time.Since(start))
 	return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 )
@@ -54,16 +53,16 @@ func (c ClientCertificates) Identify(r *http.Request) (Caller, error) {
 	certificate, err := c.verify(r)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", ErrUnauthenticated, err)
+		return nil, unauthenticated(ClientCertificate, err)
 	case c.Then != nil:
 		return c.Then.Identify(r)
 	}
-	for _, name := range subjectNames(certificate) {
+	for _, name := range CertificateNames(certificate) {
 		if slices.Contains(c.Names, name) {
 			return allowed(name), nil
 		}
 	}
-	return nil, fmt.Errorf("%w: no name of the client certificate is in server.tls.client_names", ErrDenied)
+	return nil, denied(ClientName, errors.New("no name of the client certificate is in server.tls.client_names"))
 }
 
 func (c ClientCertificates) verify(r *http.Request) (*x509.Certificate, error) {
@@ -81,7 +80,9 @@ func (c ClientCertificates) verify(r *http.Request) (*x509.Certificate, error) {
 	return leaf, err
 }
 
-func subjectNames(certificate *x509.Certificate) []string {
+// CertificateNames are the DNS names and URIs among a certificate's subject
+// alternative names.
+func CertificateNames(certificate *x509.Certificate) []string {
 	names := slices.Clone(certificate.DNSNames)
 	for _, uri := range certificate.URIs {
 		names = append(names, uri.String())

@@ -38,6 +38,10 @@ type TokenConfig struct {
 	RoleClaim        string   // editor, the default, or viewer
 	IssueRoles       []string // roles that may issue
 
+	// ObserveCache is told of each token whether it was verified earlier. It may be
+	// nil.
+	ObserveCache func(hit bool)
+
 	Now func() time.Time
 	Log *slog.Logger
 }
@@ -127,6 +131,9 @@ func (t *Tokens) useKeys() {
 	t.verified.Store(&verification{keys, cache})
 }
 
+// Cached is how many verified tokens are remembered.
+func (t *Tokens) Cached() int { return t.verified.Load().cache.Len() }
+
 // Ready tells which URL has not given a key set yet.
 func (t *Tokens) Ready() error {
 	var errs []error
@@ -140,7 +147,7 @@ func (t *Tokens) Ready() error {
 func (t *Tokens) Identify(r *http.Request) (Caller, error) {
 	raw, err := t.find(r)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnauthenticated, err)
+		return nil, err
 	}
 	c, err := t.verify(r.Context(), raw)
 	if err != nil {
@@ -167,17 +174,17 @@ func (t *Tokens) find(r *http.Request) (string, error) {
 	var found string
 	switch headers := r.Header.Values("Authorization"); {
 	case len(headers) > 1:
-		return "", errors.New("there are several Authorization headers")
+		return "", unauthenticated(AmbiguousCredentials, errors.New("there are several Authorization headers"))
 	case len(headers) == 1:
 		scheme, token, _ := strings.Cut(headers[0], " ")
 		if !strings.EqualFold(scheme, "Bearer") {
-			return "", errors.New("the Authorization header is not of the scheme Bearer")
+			return "", unauthenticated(AmbiguousCredentials, errors.New("the Authorization header is not of the scheme Bearer"))
 		}
 		found = strings.TrimSpace(token)
 	case t.config.Cookie != "":
 		cookies := r.CookiesNamed(t.config.Cookie)
 		if len(cookies) > 1 {
-			return "", errors.New("there are several cookies of the configured name")
+			return "", unauthenticated(AmbiguousCredentials, errors.New("there are several cookies of the configured name"))
 		}
 		if len(cookies) == 1 {
 			found = cookies[0].Value
@@ -185,9 +192,9 @@ func (t *Tokens) find(r *http.Request) (string, error) {
 	}
 	switch {
 	case found == "":
-		return "", errors.New("there is no token")
+		return "", unauthenticated(NoCredentials, errors.New("there is no token"))
 	case len(found) > maxTokenSize:
-		return "", fmt.Errorf("the token is over %d bytes long", maxTokenSize)
+		return "", unauthenticated(TokenMalformed, fmt.Errorf("the token is over %d bytes long", maxTokenSize))
 	}
 	return found, nil
 }
@@ -198,10 +205,13 @@ func (t *Tokens) verify(ctx context.Context, raw string) (*claims, error) {
 	v := t.verified.Load()
 	id := sha256.Sum256([]byte(raw))
 	c, known := v.cache.Get(id)
+	if t.config.ObserveCache != nil {
+		t.config.ObserveCache(known)
+	}
 	if !known {
 		keyID, algorithm, err := readHeader(raw)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrUnauthenticated, err)
+			return nil, unauthenticated(TokenMalformed, err)
 		}
 		var keys []jwt.VerificationKey
 		if v, keys, err = t.candidates(ctx, v, keyID, algorithm); err != nil {
@@ -212,14 +222,14 @@ func (t *Tokens) verify(ctx context.Context, raw string) (*claims, error) {
 			return jwt.VerificationKeySet{Keys: keys}, nil
 		}); err != nil {
 			if unready := t.Ready(); unready != nil { // it may be of a key that is not there yet
-				return nil, fmt.Errorf("%w: %w", ErrUnavailable, unready)
+				return nil, unavailable(KeySetUnavailable, unready)
 			}
-			return nil, fmt.Errorf("%w: %w", ErrUnauthenticated, err)
+			return nil, badToken(err)
 		}
 	}
 	if err := t.validate(c); err != nil {
 		v.cache.Remove(id)
-		return nil, fmt.Errorf("%w: %w", ErrUnauthenticated, err)
+		return nil, badToken(err)
 	}
 	if !known {
 		v.cache.Add(id, c)
@@ -241,9 +251,9 @@ func (t *Tokens) candidates(ctx context.Context, v *verification, keyID, algorit
 		return v, keys, nil
 	}
 	if err := t.Ready(); err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return nil, nil, unavailable(KeySetUnavailable, err)
 	}
-	return nil, nil, fmt.Errorf("%w: no key has the token's kid and is of the type for its alg", ErrUnauthenticated)
+	return nil, nil, unauthenticated(TokenKeyUnknown, errors.New("no key has the token's kid and is of the type for its alg"))
 }
 
 // readHeader reads the JOSE header (RFC 7515 section 4) strictly. The token's
@@ -306,9 +316,9 @@ func (c tokenCaller) Subject() string { return c.claims.Subject }
 func (c tokenCaller) MayOpen(_ context.Context, documentID string, operation Operation) error {
 	switch documents := c.claims.documents; {
 	case len(documents) == 0 && !c.config.AllowAnyDocument:
-		return fmt.Errorf("%w: the token names no document in %s", ErrDenied, c.config.DocumentClaim)
+		return denied(TokenDocument, fmt.Errorf("the token names no document in %s", c.config.DocumentClaim))
 	case len(documents) > 0 && !slices.Contains(documents, documentID):
-		return fmt.Errorf("%w: the token is for another document", ErrDenied)
+		return denied(TokenDocument, errors.New("the token is for another document"))
 	}
 	role := c.claims.role
 	if role == "" {
@@ -316,9 +326,9 @@ func (c tokenCaller) MayOpen(_ context.Context, documentID string, operation Ope
 	}
 	switch {
 	case role != roleEditor && role != roleViewer:
-		return fmt.Errorf("%w: the token's role is unknown", ErrDenied)
+		return denied(TokenRole, errors.New("the token's role is unknown"))
 	case operation == Issue && !slices.Contains(c.config.IssueRoles, role):
-		return fmt.Errorf("%w: the role %s may not issue", ErrDenied, role)
+		return denied(TokenRole, fmt.Errorf("the role %s may not issue", role))
 	}
 	return nil
 }

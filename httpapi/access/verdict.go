@@ -25,9 +25,9 @@ func forwardVerdict(r *http.Response) error {
 	}
 	switch {
 	case r.StatusCode == http.StatusUnauthorized:
-		return fmt.Errorf("%w: the host application answered 401", ErrUnauthenticated)
+		return unauthenticated(HostUnauthenticated, errors.New("the host application answered 401"))
 	case r.StatusCode == http.StatusForbidden:
-		return fmt.Errorf("%w: the host application answered 403", ErrDenied)
+		return denied(HostDenied, errors.New("the host application answered 403"))
 	case r.StatusCode != http.StatusOK:
 		return fmt.Errorf("the host application answered %d", r.StatusCode)
 	case !forwardIsJSON(r.Header):
@@ -45,7 +45,7 @@ func forwardVerdict(r *http.Response) error {
 	case jsontext.KindTrue:
 		return nil
 	case jsontext.KindFalse:
-		return fmt.Errorf("%w: the host application does not allow it", ErrDenied)
+		return denied(HostDenied, errors.New("the host application does not allow it"))
 	}
 	return errForwardNoAllow
 }

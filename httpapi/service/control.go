@@ -28,13 +28,13 @@ func newControl(c *config.Config, o Options, metrics *httpapi.Metrics) (*control
 	case config.AuthJWT:
 		var setting string
 		var err error
-		if made, setting, err = newTokens(c.Auth.JWT, o); err != nil {
+		if made, setting, err = newTokens(c.Auth.JWT, o, metrics); err != nil {
 			return nil, setting, err
 		}
 	case config.AuthForward:
 		f := c.Auth.Forward
 		forward, err := access.NewForward(access.ForwardConfig{
-			URL: f.URL, Timeout: f.Timeout, RootCAs: certPool(f.CAs), MaxConcurrent: f.MaxConcurrent, Observe: metrics.ObserveForward,
+			URL: f.URL, Timeout: f.Timeout, RootCAs: certPool(f.CAs), MaxConcurrent: f.MaxConcurrent, Observe: metrics.ObserveForward(),
 		})
 		if err != nil {
 			return nil, "auth.forward", err
@@ -53,7 +53,7 @@ func newControl(c *config.Config, o Options, metrics *httpapi.Metrics) (*control
 	return made, "", nil
 }
 
-func newTokens(j config.JWT, o Options) (*control, string, error) {
+func newTokens(j config.JWT, o Options, metrics *httpapi.Metrics) (*control, string, error) {
 	var keys []access.Key
 	for _, file := range j.KeyFiles {
 		parsed, unfit, err := access.ParseKeys(file.Data)
@@ -68,7 +68,7 @@ func newTokens(j config.JWT, o Options) (*control, string, error) {
 	tokens, err := access.NewTokens(access.TokenConfig{
 		Keys: keys, KeySets: j.KeySets, Audience: j.Audience, Issuer: j.Issuer, Algorithms: j.Algorithms,
 		Leeway: j.Leeway, Cookie: j.Cookie, DocumentClaim: j.DocumentClaim, AllowAnyDocument: j.AllowAnyDocument,
-		RoleClaim: j.RoleClaim, IssueRoles: j.IssueRoles, Now: o.Now, Log: o.Log,
+		RoleClaim: j.RoleClaim, IssueRoles: j.IssueRoles, ObserveCache: metrics.ObserveTokenCache, Now: o.Now, Log: o.Log,
 	})
 	if err != nil {
 		return nil, "auth.jwt.keys", err

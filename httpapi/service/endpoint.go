@@ -24,6 +24,7 @@ type endpoint struct {
 	handler    http.Handler
 	tls        *tls.Config // nil is plain HTTP
 	control    *control
+	usage      *httpapi.Usage
 	perAddress *ratelimit.Limiter
 	perSubject *ratelimit.Limiter
 }
@@ -44,7 +45,9 @@ func newEndpoint(c *config.Config, former *endpoint, o Options, mayIssue func() 
 	note("server.cors.origins", err)
 	var was config.Limits
 	var spentAddress, spentSubject *ratelimit.Limiter
+	var used *httpapi.Usage
 	if former != nil {
+		used = former.usage
 		was, spentAddress, spentSubject = former.config.Server.Limits, former.perAddress, former.perSubject
 	}
 	e.perAddress, err = limiter(c.Server.Limits.PerAddress, was.PerAddress, spentAddress)
@@ -67,6 +70,7 @@ func newEndpoint(c *config.Config, former *endpoint, o Options, mayIssue func() 
 	} else if former != nil {
 		e.tls = former.tls // the listener cannot change what it speaks
 	}
+	e.usage = httpapi.NewUsage(c.Keyring.Ring, used)
 	e.handler = httpapi.New(httpapi.Config{
 		Path:         c.Server.Path,
 		Keyring:      c.Keyring.Ring,
@@ -83,6 +87,7 @@ func newEndpoint(c *config.Config, former *endpoint, o Options, mayIssue func() 
 		Random:       rand.Reader,
 		Log:          o.Log,
 		Metrics:      metrics,
+		Usage:        e.usage,
 	})
 	return e, nil
 }

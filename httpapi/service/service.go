@@ -5,6 +5,7 @@ package service
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -125,7 +126,7 @@ func (s *service) run(ctx context.Context, public, private net.Listener) error {
 	})
 	group.Go(func() error { return httpapi.Serve(ctx, public, s.handler, s.tls(), s.Log) })
 	if private != nil {
-		admin := httpapi.NewAdmin(s.checks(reloader), s.metrics)
+		admin := httpapi.NewAdmin(s.checks(reloader), s.metrics, s.keyring)
 		group.Go(func() error { return httpapi.Serve(ctx, private, admin, nil, s.Log) })
 	}
 	group.Go(func() error { reloader.Run(ctx, s.Hangup); return nil })
@@ -186,8 +187,11 @@ func (s *service) apply(ctx context.Context, c *config.Config) error {
 // reports comes after the handler, so that nobody is told too early.
 func (s *service) enforce(e *endpoint) {
 	s.Level.Set(e.config.Log.Level)
-	s.metrics.WatchRing(e.config.Keyring.Ring)
-	s.metrics.WatchKeySets(e.control.tokens)
+	reported := httpapi.InForce{Usage: e.usage, MayIssue: s.issuing.mayIssue, Tokens: e.control.tokens}
+	if e.tls != nil {
+		reported.Certificate = s.certificate
+	}
+	s.metrics.Report(reported)
 	s.inForce.Store(e)
 }
 
@@ -198,6 +202,14 @@ func (s *service) describe() {
 		"state", Describe(k.Ring, s.Now()))
 }
 
+// certificate is the one that the public listener shows; nil is plain HTTP.
+func (s *service) certificate() *x509.Certificate {
+	if c := s.inForce.Load().tls; c != nil {
+		return c.Certificates[0].Leaf
+	}
+	return nil
+}
+
 // tls is the public listener's configuration, which follows the one in force.
 func (s *service) tls() *tls.Config {
 	if s.inForce.Load().tls == nil {
@@ -206,29 +218,4 @@ func (s *service) tls() *tls.Config {
 	return &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		return s.inForce.Load().tls, nil
 	}}
-}
-
-// checks are those of readiness.
-func (s *service) checks(reloader *config.Reloader) []httpapi.Check {
-	return []httpapi.Check{
-		{Name: "access", Fail: func() error {
-			if c := s.inForce.Load().control; !c.advisory {
-				return c.Ready()
-			}
-			return nil
-		}},
-		{Name: "access_detail", Advisory: true, Fail: func() error { return s.inForce.Load().control.Ready() }},
-		{Name: "reload", Advisory: true, Fail: reloader.Ready},
-		{Name: "keyring", Fail: func() error { return nil }, Info: func() string {
-			ring := s.inForce.Load().config.Keyring.Ring
-			return fmt.Sprintf("fingerprint %s, %d version(s), %s", ring.Fingerprint(), ring.Versions(), Describe(ring, s.Now()))
-		}},
-		{Name: "issuing", Advisory: true, Fail: func() error {
-			if err := s.issuing.mayIssue(); err != nil {
-				return err
-			}
-			_, err := s.inForce.Load().config.Keyring.Ring.Primary(s.Now())
-			return err
-		}},
-	}
 }

@@ -63,13 +63,13 @@ func writeFile(t *testing.T, path, text string) {
 	}
 }
 
-func start(t *testing.T, text string) *running {
+func start(t *testing.T, text string, adjust ...func(*service.Options)) *running {
 	t.Helper()
 	r := &running{T: t, path: filepath.Join(t.TempDir(), "keyhint.yaml")}
 	writeFile(t, r.path, text)
 	ctx, cancel := context.WithCancel(context.Background())
 	listening, ended := make(chan net.Addr, 1), make(chan error, 1)
-	go func() { ended <- run(ctx, r.path, func(a net.Addr) { listening <- a }) }()
+	go func() { ended <- run(ctx, r.path, func(a net.Addr) { listening <- a }, adjust...) }()
 	r.stop = func() error {
 		cancel()
 		err := <-ended
@@ -86,14 +86,18 @@ func start(t *testing.T, text string) *running {
 	return r
 }
 
-func run(ctx context.Context, path string, listening func(net.Addr)) error {
+func run(ctx context.Context, path string, listening func(net.Addr), adjust ...func(*service.Options)) error {
 	c, err := config.Load(path, nil)
 	if err != nil {
 		return err
 	}
-	return service.Run(ctx, service.Options{
+	o := service.Options{
 		Config: c, Log: slog.New(slog.DiscardHandler), Level: new(slog.LevelVar), Listening: listening, Now: time.Now,
-	})
+	}
+	for _, a := range adjust {
+		a(&o)
+	}
+	return service.Run(ctx, o)
 }
 
 // ask returns the status and, with 200, the key and the hint.
@@ -255,12 +259,17 @@ func TestRefusedReloadIsReportedEverywhere(t *testing.T) {
 // certify writes a new certificate for 127.0.0.1 and its key, and returns it.
 func certify(t *testing.T, folder string) *x509.Certificate {
 	t.Helper()
+	return certifyUntil(t, folder, time.Now().Add(time.Hour))
+}
+
+func certifyUntil(t *testing.T, folder string, notAfter time.Time) *x509.Certificate {
+	t.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(time.Now().UnixNano()), NotBefore: time.Now().Add(-time.Hour), NotAfter: notAfter,
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"client.internal"},
 		IsCA: true, BasicConstraintsValid: true,
 	}
