@@ -7,8 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime/debug"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -17,7 +15,7 @@ import (
 // deploy/README.md gives one binary in two clones in two folders, one of them with
 // nothing compiled before. The binary tells its commit, and changes that are not in it.
 func TestBuildIsReproducible(t *testing.T) {
-	if testing.Short() || underRaceDetector() {
+	if testing.Short() {
 		t.Skip("compiles everything anew")
 	}
 	command := documentedBuild(t)
@@ -59,13 +57,6 @@ func TestBuildIsReproducible(t *testing.T) {
 	if b := versionOf(t, one); b.Commit != "" || b.Modified != nil {
 		t.Errorf("built without version control, it says %+v", b)
 	}
-}
-
-// underRaceDetector tells whether the race detector watches this test, which sees
-// nothing of other programs.
-func underRaceDetector() bool {
-	info, _ := debug.ReadBuildInfo()
-	return slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "-race" })
 }
 
 // documentedBuild is the command of deploy/README.md that makes a release.
