@@ -91,7 +91,11 @@ func (v *validation) auth(a authSection, s serverSection) Auth {
 			break
 		}
 		if !isLoopback(s.Address) {
-			v.refuse("auth.mode", "is none, which gives every caller every key, and server.address is not a loopback address: set server.address to 127.0.0.1:8080, or server.tls with client_ca_file and client_names, or another mode")
+			is := "not a loopback address"
+			if _, unix := UnixPath(s.Address); unix {
+				is = "a Unix socket, where a proxy can let in callers from anywhere"
+			}
+			v.refuse("auth.mode", "is none, which gives every caller every key, and server.address is %s: set server.address to 127.0.0.1:8080, or server.tls with client_ca_file and client_names, or another mode", is)
 		}
 	case AuthJWT:
 		auth.JWT = v.jwt(a.JWT)

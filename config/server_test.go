@@ -100,7 +100,21 @@ func (r settingRefusal) check(t *testing.T) {
 	})
 }
 
+func TestLoadReadsAddresses(t *testing.T) {
+	for _, address := range []string{"unix:/run/keyhint/keyhint.sock", "unix:/" + strings.Repeat("x", 106), "systemd"} {
+		c := mustLoad(t, forwardSettings.with("server.address", address).with("admin.address", "unix:/run/keyhint/admin.sock").file(t))
+		if c.Server.Address != address {
+			t.Errorf("%s became %s", address, c.Server.Address)
+		}
+	}
+	mustLoad(t, forwardSettings.with("server.address", "systemd").with("admin.address", "systemd").file(t))
+}
+
 func TestLoadRefusesServer(t *testing.T) {
+	const (
+		notAddress = "server.address is not an address: write host:port, such as 127.0.0.1:8080, or unix:/absolute/path, or systemd"
+		notPath    = "server.address has no path that a socket can have: write an absolute one without . and .., such as unix:/run/keyhint/keyhint.sock"
+	)
 	t.Chdir(t.TempDir())
 	writeCertificate(t, "server")
 	writeCertificate(t, "other")
@@ -108,6 +122,7 @@ func TestLoadRefusesServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	writeFile(t, "encrypted.key", "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00000000000000000000000000000000\n\nAAAAAAAAAAAAAAAAAAAAAA==\n-----END EC PRIVATE KEY-----\n", 0o600)
 	writeFile(t, "public.key", string(key), 0o644)
 	writeFile(t, "large.crt", strings.Repeat("\n", 1<<20+1), 0o644)
 	withTLS := settings{"server.tls.cert_file": "$DIR/server.crt", "server.tls.key_file": "$DIR/server.key"}
@@ -117,9 +132,23 @@ func TestLoadRefusesServer(t *testing.T) {
 		{"a proxy beside its range", nil, "server.trusted_proxies", []string{"10.0.0.1/8"},
 			"server.trusted_proxies[0] is not a range of addresses: write one such as 10.0.0.0/8, or 192.0.2.7/32 for a single address"},
 		{"the private listener without port", nil, "admin.address", "127.0.0.1",
-			"admin.address is not an address: write host:port, such as 127.0.0.1:9090"},
+			"admin.address is not an address: write host:port, such as 127.0.0.1:9090, or unix:/absolute/path, or systemd"},
 		{"the private listener on the public address", nil, "admin.address", "127.0.0.1:8080",
 			"admin.address is server.address as well: what the private listener serves must not be public"},
+		{"the private listener on the public socket", forwardSettings.with("server.address", "unix:/run/keyhint.sock"), "admin.address", "unix:/run/keyhint.sock",
+			"admin.address is server.address as well: what the private listener serves must not be public"},
+		{"a name in place of a port", nil, "server.address", "systemd:keyhint", notAddress},
+		{"a relative socket", nil, "server.address", "unix:keyhint.sock", notPath},
+		{"a socket without a path", nil, "server.address", "unix:", notPath},
+		{"a socket in no folder", nil, "server.address", "unix:/", notPath},
+		{"a socket with another spelling", nil, "server.address", "unix:/run/../keyhint.sock", notPath},
+		{"a socket without a file", nil, "server.address", "unix:@keyhint", notPath},
+		{"a long path", nil, "server.address", "unix:/" + strings.Repeat("x", 107),
+			"server.address has a path of 108 bytes: the operating system allows 107 for a Unix socket; choose a shorter one"},
+		{"no access control on a Unix socket", settings{"server.address": "unix:/run/keyhint.sock"}, "auth.mode", "none",
+			"auth.mode is none, which gives every caller every key, and server.address is a Unix socket, where a proxy can let in callers from anywhere: set server.address to 127.0.0.1:8080, or server.tls with client_ca_file and client_names, or another mode"},
+		{"no access control on whatever systemd passes", settings{"server.address": "systemd"}, "auth.mode", "none",
+			"auth.mode is none, which gives every caller every key, and server.address is not a loopback address: set server.address to 127.0.0.1:8080, or server.tls with client_ca_file and client_names, or another mode"},
 		{"an old TLS", withTLS, "server.tls.min_version", "1.1", `server.tls.min_version is not a version: write "1.3" or "1.2", in quotes`},
 		{"no key", withTLS, "server.tls.key_file", "", "server.tls has only one of cert_file and key_file: set both, or none for plain HTTP"},
 		{"no certificate", withTLS, "server.tls.cert_file", nil, "server.tls has only one of cert_file and key_file: set both, or none for plain HTTP"},
@@ -129,6 +158,8 @@ func TestLoadRefusesServer(t *testing.T) {
 		{"a folder for a certificate", withTLS, "server.tls.cert_file", "$DIR", "server.tls.cert_file cannot be read: $DIR is not a regular file"},
 		{"another key", withTLS, "server.tls.key_file", "$DIR/other.key",
 			"server.tls.cert_file does not make a pair with key_file: tls: private key does not match public key"},
+		{"an encrypted key", withTLS, "server.tls.key_file", "$DIR/encrypted.key",
+			"server.tls.key_file names a key with a passphrase: write it without one, into a file that only keyhint may read"},
 		{"a key for everyone", withTLS, "server.tls.key_file", "$DIR/public.key",
 			"server.tls.key_file names a file that holds secrets and can be read by everyone on this machine: run chmod o= $DIR/public.key"},
 		{"no certificate of clients", withTLS, "server.tls.client_ca_file", "$DIR/server.key",

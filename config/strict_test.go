@@ -157,7 +157,7 @@ func TestLoadRefusesWrongTypes(t *testing.T) {
 func TestLoadRefusesValuesOutOfRange(t *testing.T) {
 	base := ring(newEntry(t, 1))
 	const (
-		address = "is not an address: write host:port, such as 127.0.0.1:8080"
+		address = "is not an address: write host:port, such as 127.0.0.1:8080, or unix:/absolute/path, or systemd"
 		path    = "is not a path that can be served: write one such as /v1/key, of letters, digits and . _ ~ -"
 	)
 	for _, value := range []string{"127.0.0.1", ":", "127.0.0.1:http", "127.0.0.1:65536", "::1:8080", "http://127.0.0.1:8080", `""`} {
@@ -184,6 +184,8 @@ func TestLoadRefusesValuesOutOfRange(t *testing.T) {
 	}
 	refused{"a relative ledger", base + "  ledger_file: ledger.json\n",
 		"keyhint.yaml: line 9: keyring.ledger_file is not an absolute path: begin it with /"}.check(t)
+	refused{"a long delay", base + "server:\n  shutdown_delay: 5m0.001s\n",
+		"keyhint.yaml: line 10: server.shutdown_delay is over 5m0s: it is the time in which a balancer notices that keyhint is stopping"}.check(t)
 	refused{"a format", base + "log:\n  format: logfmt\n",
 		"keyhint.yaml: line 10: log.format is not a format: write json or text"}.check(t)
 }

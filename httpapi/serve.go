@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -58,14 +57,4 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, end
 		return errors.Join(fmt.Errorf("finishing requests in flight: %w", err), server.Close())
 	}
 	return nil
-}
-
-// NewTLS returns the configuration of a listener with one certificate. If
-// clientCAs is not nil, a client must have a certificate that one of them made.
-func NewTLS(certificate tls.Certificate, minVersion uint16, clientCAs *x509.CertPool) *tls.Config {
-	c := &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: minVersion, NextProtos: []string{"h2", "http/1.1"}}
-	if clientCAs != nil {
-		c.ClientCAs, c.ClientAuth = clientCAs, tls.RequireAndVerifyClientCert
-	}
-	return c
 }
