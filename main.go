@@ -26,6 +26,7 @@ import (
 
 	"keyhint/config"
 	"keyhint/derive"
+	"keyhint/httpapi/listen"
 	"keyhint/httpapi/service"
 )
 
@@ -92,9 +93,12 @@ or cannot be read.`,
 func serveCommand() *cobra.Command {
 	var file string
 	command := &cobra.Command{
-		Use:     "serve",
-		Short:   "Serve the key endpoint",
-		Long:    "Serve the key endpoint as the configuration file says, until SIGTERM or SIGINT.\nRequests in flight are finished then. Logs go to stderr.",
+		Use:   "serve",
+		Short: "Serve the key endpoint",
+		Long: `Serve the key endpoint as the configuration file says, until SIGTERM or SIGINT.
+Readiness turns off then, server.shutdown_delay passes, and requests in flight
+are finished; a second signal ends it at once. SIGHUP reads the files again. Logs
+go to stderr.`,
 		Example: "  keyhint serve --config /etc/keyhint/keyhint.yaml",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -142,6 +146,9 @@ runs use it again, so keys survive.`,
 			c, err := loadConfig(file, flags)
 			if err != nil {
 				return err
+			}
+			if _, isUnix := config.UnixPath(c.Server.Address); isUnix || c.Server.Address == config.Systemd {
+				return &failure{exitRefused, fmt.Errorf("server.address in %s is %s, which dev does not serve", file, c.Server.Address), "use keyhint serve --config " + file}
 			}
 			return serve(command.Context(), c, flags, nil, "choose another with --address 127.0.0.1:8081", func(address net.Addr) {
 				fmt.Fprintf(out, devGuide, "http://"+address.String()+c.Server.Path, file)
@@ -572,10 +579,14 @@ func serve(ctx context.Context, c *config.Config, flags config.Flags, hangup <-c
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	sockets, err := listen.Inherited()
+	if err != nil {
+		return &failure{exitFailed, err, "mend the socket unit"}
+	}
 	level := new(slog.LevelVar)
 	level.Set(c.Log.Level)
-	err := service.Run(ctx, service.Options{
-		Config: c, Flags: flags, Log: newLogger(c.Log.Format, level), Level: level, Hangup: hangup, Listening: listening, Now: clock,
+	err = service.Run(ctx, service.Options{
+		Config: c, Flags: flags, Log: newLogger(c.Log.Format, level), Level: level, Hangup: hangup, Sockets: sockets, Listening: listening, Now: clock,
 	})
 	var listen *service.ListenError
 	switch {

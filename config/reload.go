@@ -13,6 +13,10 @@ import (
 // Reloader keeps a running configuration up to date with its files. A new one
 // comes into force as a whole or not at all.
 type Reloader struct {
+	// Reading, if not nil, is called before the files are read, with whether a
+	// signal asked for it; and what it returns, when they are. It is set before Run.
+	Reading func(asked bool) (done func())
+
 	flags   Flags
 	apply   func(*Config) error
 	log     *slog.Logger
@@ -63,7 +67,7 @@ func (r *Reloader) Run(ctx context.Context, signals <-chan os.Signal) {
 	for {
 		// What changed before its folder was watched is found by one more reading.
 		if watcher.follow(r.current.Sources) {
-			r.reload(ctx)
+			r.read(ctx, false)
 			if ctx.Err() == nil {
 				continue
 			}
@@ -77,7 +81,7 @@ func (r *Reloader) Run(ctx context.Context, signals <-chan os.Signal) {
 			asked = true
 		case <-time.After(r.current.Keyring.ReloadInterval):
 		}
-		r.reload(ctx)
+		r.read(ctx, asked)
 		if ctx.Err() != nil {
 			return
 		}
@@ -85,6 +89,13 @@ func (r *Reloader) Run(ctx context.Context, signals <-chan os.Signal) {
 			r.log.Info("read the configuration again on a signal", "fingerprint", r.current.Keyring.Ring.Fingerprint(), "refused", r.Status().Cause != nil)
 		}
 	}
+}
+
+func (r *Reloader) read(ctx context.Context, asked bool) {
+	if r.Reading != nil {
+		defer r.Reading(asked)()
+	}
+	r.reload(ctx)
 }
 
 // reload reads the files until they make a configuration that can replace the

@@ -85,6 +85,15 @@ func (c *control) start(ctx context.Context) {
 	go c.run(ctx)
 }
 
+// ready returns why the instance cannot do without a decision that it cannot
+// make, or nil.
+func (c *control) ready() error {
+	if c.advisory {
+		return nil
+	}
+	return c.Ready()
+}
+
 // settling bounds how long another access control may take to become ready
 // before it is refused.
 const settling = 10 * time.Second
@@ -94,8 +103,8 @@ var errUnsettled = errors.New("the new access control is not ready")
 // settle waits until the access control can decide.
 func (c *control) settle(ctx context.Context) error {
 	deadline := time.After(settling)
-	for !c.advisory {
-		err := c.Ready()
+	for {
+		err := c.ready()
 		if err == nil {
 			return nil
 		}
@@ -107,7 +116,6 @@ func (c *control) settle(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	return nil
 }
 
 func (c *control) end() {

@@ -5,24 +5,19 @@ import (
 	"fmt"
 	"time"
 
-	"keyhint/config"
 	"keyhint/httpapi"
 	"keyhint/httpapi/access"
 )
 
 // checks are those of readiness. Most are advisory: what they find is the same
 // on every replica, or does not get better by taking this one out of service.
-func (s *service) checks(reloader *config.Reloader) []httpapi.Check {
+func (s *service) checks() []httpapi.Check {
 	return []httpapi.Check{
-		{Name: "access", Fail: func() error {
-			if c := s.inForce.Load().control; !c.advisory {
-				return c.Ready()
-			}
-			return nil
-		}, Data: func() any { return describeAccess(s.inForce.Load()) }},
+		{Name: "running", Fail: s.stopping.ready},
+		{Name: "access", Fail: func() error { return s.inForce.Load().control.ready() }, Data: func() any { return describeAccess(s.inForce.Load()) }},
 		{Name: "access_detail", Advisory: true, Fail: func() error { return s.inForce.Load().control.Ready() }},
-		{Name: "reload", Advisory: true, Fail: reloader.Ready, Data: func() any {
-			status := reloader.Status()
+		{Name: "reload", Advisory: true, Fail: s.reloader.Ready, Data: func() any {
+			status := s.reloader.Status()
 			return reloadDetails{status.Success.UTC(), status.Failure.UTC()}
 		}},
 		{Name: "keyring", Fail: func() error { return nil }, Info: func() string {

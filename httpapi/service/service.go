@@ -19,6 +19,7 @@ import (
 	"keyhint/config"
 	"keyhint/derive"
 	"keyhint/httpapi"
+	"keyhint/httpapi/listen"
 	"keyhint/httpapi/loopback"
 )
 
@@ -29,20 +30,10 @@ type Options struct {
 	Log       *slog.Logger
 	Level     *slog.LevelVar   // of Log; follows the configuration
 	Hangup    <-chan os.Signal // asks for the files to be read again
+	Sockets   listen.Sockets   // that systemd passed; may be nil
 	Listening func(net.Addr)   // called once the public listener is there; may be nil
 	Now       func() time.Time // the clock that sessions and tokens go by
 }
-
-// ListenError says that a listener's address cannot be had.
-type ListenError struct {
-	Setting string // server.address or admin.address
-	Err     error
-}
-
-func (e *ListenError) Error() string { return e.Setting + ": " + e.Err.Error() }
-
-// Unwrap returns the cause.
-func (e *ListenError) Unwrap() error { return e.Err }
 
 // ErrRefused means that the ring must not come into force, by the ledger.
 var ErrRefused = errors.New("the key ring is refused")
@@ -51,6 +42,9 @@ var ErrRefused = errors.New("the key ring is refused")
 // as a [config.Error]. It looks at the ledger, if there is one here.
 func Check(c *config.Config) error {
 	if _, err := newEndpoint(c, nil, Options{Log: slog.New(slog.DiscardHandler), Now: time.Now}, nil, httpapi.NewMetrics(time.Now)); err != nil {
+		return err
+	}
+	if err := validate(c, nil, time.Now()); err != nil {
 		return err
 	}
 	if c.Keyring.LedgerFile == "" {
@@ -77,19 +71,24 @@ func Describe(ring *derive.Keyring, now time.Time) string {
 
 type service struct {
 	Options
-	metrics *httpapi.Metrics
-	issuing *issuing
-	inForce atomic.Pointer[endpoint]
-	handler *httpapi.Switch
-	public  net.Addr // of the public listener
+	metrics  *httpapi.Metrics
+	issuing  *issuing
+	inForce  atomic.Pointer[endpoint]
+	handler  *httpapi.Switch
+	reloader *config.Reloader
+	systemd  *manager
+	stopping stopping
+	public   net.Addr // of the public listener
 }
 
-// Run serves until ctx is done, then finishes what is in flight and returns
-// nil. The error wraps a [config.Error], [ErrRefused] or a [ListenError], or is
-// that of a listener which broke.
+// Run serves until ctx is done, goes on for the configured delay, then finishes
+// what is in flight and returns nil. The private listener is there until the
+// last answer is out. The error wraps a [config.Error], [ErrRefused] or a
+// [ListenError], or is that of a listener which broke.
 func Run(ctx context.Context, o Options) error {
 	k := o.Config.Keyring
-	s := &service{Options: o, metrics: httpapi.NewMetrics(o.Now), issuing: &issuing{path: k.LedgerFile, namespace: k.Namespace, log: o.Log}}
+	s := &service{Options: o, metrics: httpapi.NewMetrics(o.Now), systemd: &manager{log: o.Log},
+		issuing: &issuing{path: k.LedgerFile, namespace: k.Namespace, log: o.Log}}
 	first, err := newEndpoint(o.Config, nil, o, s.issuing.mayIssue, s.metrics)
 	if err != nil {
 		return err
@@ -97,42 +96,54 @@ func Run(ctx context.Context, o Options) error {
 	if err := s.issuing.admit(o.Config); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrRefused, o.Config.File, err)
 	}
+	if err := validate(o.Config, nil, o.Now()); err != nil {
+		o.Log.Warn("a certificate that clients refuse is in service", "cause", err)
+	}
 	s.handler = httpapi.NewSwitch(first.handler)
 	s.enforce(first)
 
-	public, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Config.Server.Address)
+	public, private, err := openListeners(ctx, o.Config, o.Sockets)
 	if err != nil {
-		return &ListenError{"server.address", err}
+		return err
 	}
 	defer public.Close()
-	s.public = public.Addr()
-	var private net.Listener
-	if address := o.Config.Admin.Address; address != "" {
-		if private, err = new(net.ListenConfig).Listen(ctx, "tcp", address); err != nil {
-			return &ListenError{"admin.address", err}
-		}
+	if private != nil {
 		defer private.Close()
 	}
+	s.public = public.Addr()
 	return s.run(ctx, public, private)
 }
 
 func (s *service) run(ctx context.Context, public, private net.Listener) error {
-	group, ctx := errgroup.WithContext(ctx)
-	s.inForce.Load().control.start(ctx)
-	reloader := config.NewReloader(s.Config, s.Flags, func(c *config.Config) error { return s.apply(ctx, c) }, s.Log)
+	// All that the public listener needs lives until it has given its last answer.
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	group, life := errgroup.WithContext(life)
+	open, closeUp := context.WithCancel(life)
+	defer closeUp()
+
+	s.inForce.Load().control.start(life)
+	s.reloader = config.NewReloader(s.Config, s.Flags, func(c *config.Config) error { return s.apply(life, c) }, s.Log)
+	s.reloader.Reading = s.tellReading
 	s.metrics.WatchReload(func() httpapi.Reload {
-		status := reloader.Status()
+		status := s.reloader.Status()
 		return httpapi.Reload{Success: status.Success, Successful: status.Cause == nil}
 	})
-	group.Go(func() error { return httpapi.Serve(ctx, public, s.handler, s.tls(), s.Log) })
+	group.Go(func() error { s.awaitStop(ctx, life); closeUp(); return nil })
+	group.Go(func() error {
+		defer end()
+		return httpapi.Serve(open, public, s.stopping.ask(s.handler), s.tls(), s.Log)
+	})
 	if private != nil {
-		admin := httpapi.NewAdmin(s.checks(reloader), s.metrics, s.keyring)
-		group.Go(func() error { return httpapi.Serve(ctx, private, admin, nil, s.Log) })
+		admin := httpapi.NewAdmin(s.checks(), s.metrics, s.keyring)
+		group.Go(func() error { return httpapi.Serve(life, private, admin, nil, s.Log) })
 	}
-	group.Go(func() error { reloader.Run(ctx, s.Hangup); return nil })
+	group.Go(func() error { s.reloader.Run(life, s.Hangup); return nil })
+	group.Go(func() error { s.announce(life); return nil })
+	group.Go(func() error { s.watch(open, public.Addr()); return nil })
 	if s.issuing.path != "" {
 		group.Go(func() error {
-			s.issuing.keep(ctx, func() *config.Config { return s.inForce.Load().config })
+			s.issuing.keep(life, func() *config.Config { return s.inForce.Load().config })
 			return nil
 		})
 	}
@@ -154,6 +165,9 @@ func (s *service) apply(ctx context.Context, c *config.Config) error {
 	former := s.inForce.Load()
 	if c.Auth.Mode == config.AuthNone && len(clientNames(c)) == 0 && !loopback.IsAddr(s.public) {
 		return errors.New("auth.mode is none, which gives every caller every key, and the listener that is open is not on a loopback address: restart to change both")
+	}
+	if err := validate(c, s.certificate(), s.Now()); err != nil {
+		return err
 	}
 	next, err := newEndpoint(c, former, s.Options, s.issuing.mayIssue, s.metrics)
 	if err != nil {

@@ -81,6 +81,7 @@ func start(t *testing.T, text string, adjust ...func(*service.Options)) *running
 	case address := <-listening:
 		r.url = "http://" + address.String() + "/v1/key"
 	case err := <-ended:
+		ended <- err // for stop
 		t.Fatal(err)
 	}
 	return r
@@ -264,12 +265,17 @@ func certify(t *testing.T, folder string) *x509.Certificate {
 
 func certifyUntil(t *testing.T, folder string, notAfter time.Time) *x509.Certificate {
 	t.Helper()
+	return certifyFor(t, folder, time.Now().Add(-time.Hour), notAfter)
+}
+
+func certifyFor(t *testing.T, folder string, notBefore, notAfter time.Time) *x509.Certificate {
+	t.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), NotBefore: time.Now().Add(-time.Hour), NotAfter: notAfter,
+		SerialNumber: big.NewInt(time.Now().UnixNano()), NotBefore: notBefore, NotAfter: notAfter,
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"client.internal"},
 		IsCA: true, BasicConstraintsValid: true,
 	}
