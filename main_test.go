@@ -280,7 +280,7 @@ func (p *program) kill() {
 	<-p.exited
 }
 
-func buildForTest(t *testing.T) string {
+func buildForTest(t testing.TB) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "keyhint")
 	if output, err := buildKeyhint(binary); err != nil {

@@ -324,7 +324,7 @@ func launch(t *testing.T, file string, offset time.Duration) (*served, error) {
 
 // launchCommand starts a command that serves, with the variables that it has
 // and those of this process that are not settings of keyhint.
-func launchCommand(t *testing.T, command *exec.Cmd) (*served, error) {
+func launchCommand(t testing.TB, command *exec.Cmd) (*served, error) {
 	s := &served{Cmd: command, exited: make(chan struct{})}
 	for _, variable := range os.Environ() {
 		if !strings.HasPrefix(variable, "KEYHINT_") {

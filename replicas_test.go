@@ -741,7 +741,7 @@ func newRandom(t *testing.T) (*rand.Rand, io.Reader) {
 }
 
 // newEntries are the versions 1 to n.
-func newEntries(t *testing.T, n int, source io.Reader) []derive.Entry {
+func newEntries(t testing.TB, n int, source io.Reader) []derive.Entry {
 	entries := make([]derive.Entry, n)
 	for i := range entries {
 		entries[i] = newEntry(t, uint32(i+1), source)
@@ -749,7 +749,7 @@ func newEntries(t *testing.T, n int, source io.Reader) []derive.Entry {
 	return entries
 }
 
-func newEntry(t *testing.T, version uint32, source io.Reader) derive.Entry {
+func newEntry(t testing.TB, version uint32, source io.Reader) derive.Entry {
 	t.Helper()
 	var secrets [2]derive.Secret
 	for i := range secrets {

@@ -4,6 +4,7 @@
 package config
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -121,9 +122,11 @@ func readFile(path string, maxSize int) ([]byte, fs.FileInfo, error) {
 	if !info.Mode().IsRegular() {
 		return nil, nil, fmt.Errorf("%s is not a regular file", path)
 	}
-	data, err := io.ReadAll(io.LimitReader(f, int64(maxSize)+1))
-	if err == nil && len(data) > maxSize {
+	// Of its size from the start: growing would leave copies of secrets behind.
+	data := bytes.NewBuffer(make([]byte, 0, min(info.Size(), int64(maxSize))+bytes.MinRead))
+	_, err = data.ReadFrom(io.LimitReader(f, int64(maxSize)+1))
+	if err == nil && data.Len() > maxSize {
 		err = fmt.Errorf("%s is larger than %d MiB", path, maxSize>>20)
 	}
-	return data, info, err
+	return data.Bytes(), info, err
 }

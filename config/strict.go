@@ -135,13 +135,29 @@ func (s *strict) list(node *yaml.Node, t reflect.Type, path string) any {
 		s.refuse(node, path, "must be a list: lines that start with a dash, or [] for none")
 		return nil
 	}
-	list := make([]any, len(node.Content))
+	list := reflect.MakeSlice(t, len(node.Content), len(node.Content))
 	for i, item := range node.Content {
-		if list[i] = s.value(item, t.Elem(), fmt.Sprintf("%s[%d]", path, i)); list[i] == nil {
-			list[i] = reflect.Zero(t.Elem()).Interface() // keeps the positions of the others
+		// What is refused stays zero and keeps the positions of the others.
+		switch v := s.value(item, t.Elem(), fmt.Sprintf("%s[%d]", path, i)).(type) {
+		case nil:
+		case map[string]any:
+			fill(list.Index(i), v)
+		default:
+			list.Index(i).Set(reflect.ValueOf(v).Convert(t.Elem()))
 		}
 	}
-	return list
+	return list.Interface()
+}
+
+// fill sets the fields of a struct that a section has values for. Viper would as
+// well, but takes longer for ten thousand ring entries than reading the file.
+func fill(section reflect.Value, values map[string]any) {
+	for i := range section.NumField() {
+		field := section.Field(i)
+		if v, given := values[section.Type().Field(i).Tag.Get("mapstructure")]; given {
+			field.Set(reflect.ValueOf(v).Convert(field.Type()))
+		}
+	}
 }
 
 func (s *strict) scalar(node *yaml.Node, t reflect.Type, path string) any {

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 )
@@ -57,7 +56,11 @@ func ParseCheckValue(text string) (CheckValue, error) {
 var errCheckForm = errors.New("is not a check value: the version, '-' and 16 lower-case hex digits, such as 3-9f86d081884c7d65")
 
 // String is the version in decimal, '-', and 16 lower-case hex digits.
-func (c CheckValue) String() string { return fmt.Sprintf("%d-%x", c.Version, c.Sum) }
+func (c CheckValue) String() string {
+	b := strconv.AppendUint(make([]byte, 0, 10+1+16), uint64(c.Version), 10)
+	b = append(b, '-')
+	return string(hex.AppendEncode(b, c.Sum[:]))
+}
 
 // Fingerprint is the part of the check value that hints carry.
 func (c CheckValue) Fingerprint() Fingerprint { return Fingerprint(c.Sum[:4]) }

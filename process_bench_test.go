@@ -1,0 +1,146 @@
+package main
+
+import (
+	"bufio"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// BenchmarkStart is the time from starting the program, with one entry, to the
+// end of its first answer with a key.
+func BenchmarkStart(b *testing.B) {
+	binary, client := buildForTest(b), newClient()
+	r := &replica{file: filepath.Join(b.TempDir(), "keyhint.yaml")}
+	if err := writeInPlace(r.file, r.text("", newEntries(b, 1, rand.Reader))); err != nil {
+		b.Fatal(err)
+	}
+	var times []time.Duration
+	for b.Loop() {
+		command := exec.Command(binary, "serve", "--config", r.file)
+		stderr, err := command.StderrPipe()
+		if err != nil {
+			b.Fatal(err)
+		}
+		begun := time.Now()
+		if err := command.Start(); err != nil {
+			b.Fatal(err)
+		}
+		var line logLine
+		for lines := bufio.NewScanner(stderr); line.Msg != "serving" && lines.Scan(); {
+			json.Unmarshal(lines.Bytes(), &line)
+		}
+		outcome, _, _, err := exchange(client, "http://"+line.Address+"/v1/key", "doc", nil)
+		times = append(times, time.Since(begun))
+		command.Process.Kill()
+		command.Wait()
+		if err != nil || outcome != "200" {
+			b.Fatalf("%s, %v", outcome, err)
+		}
+	}
+	b.ReportMetric(float64(quantile(times, 0.5)), "ns/op")
+	reportQuantiles(b, times, "")
+}
+
+// BenchmarkReload is the time from a change of the file to the server's word
+// that the ring in it is in force. 100 ms of it the server waits for more
+// changes. A client meanwhile asks for keys; its latencies during reloads and
+// outside of them are told as well.
+func BenchmarkReload(b *testing.B) {
+	binary := buildForTest(b)
+	for _, size := range []int{1, 10_000} {
+		entries := newEntries(b, size, rand.Reader)
+		r := &replica{file: filepath.Join(b.TempDir(), "keyhint.yaml")}
+		if err := writeInPlace(r.file, r.text("", entries)); err != nil {
+			b.Fatal(err)
+		}
+		b.Run(fmt.Sprintf("entries=%d", size), func(b *testing.B) {
+			p, err := launchCommand(b, exec.Command(binary, "serve", "--config", r.file))
+			if err == nil {
+				_, err = p.listens()
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			var reloads, requests []span
+			stop := make(chan struct{})
+			var client sync.WaitGroup
+			client.Go(func() { requests = askSteadily(b, p.url, stop) })
+			for b.Loop() {
+				text := r.text(fmt.Sprintf("  # change %d\n", len(reloads)), entries)
+				from, begun := len(p.lines()), now()
+				if err := renameOver(r.file, text); err != nil {
+					b.Fatal(err)
+				}
+				line, err := p.await(from, func(line logLine) bool { return line.Msg == loggedInForce })
+				if err != nil {
+					b.Fatal(err)
+				}
+				reloads = append(reloads, span{begun, line.read})
+				time.Sleep(line.read.Sub(begun)) // as much time without a reload
+			}
+			close(stop)
+			client.Wait()
+
+			var times, during, outside []time.Duration
+			for _, reload := range reloads {
+				times = append(times, reload.took())
+			}
+			for _, request := range requests {
+				if slices.ContainsFunc(reloads, request.overlaps) {
+					during = append(during, request.took())
+				} else {
+					outside = append(outside, request.took())
+				}
+			}
+			b.ReportMetric(float64(quantile(times, 0.5)), "ns/op")
+			reportQuantiles(b, times, "")
+			reportQuantiles(b, during, "-during")
+			reportQuantiles(b, outside, "-outside")
+		})
+	}
+}
+
+// askSteadily asks for new keys, 500 a second, until stop is closed.
+func askSteadily(b *testing.B, url string, stop <-chan struct{}) (requests []span) {
+	client := newClient()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return requests
+		case <-tick.C:
+		}
+		begun := now()
+		if outcome, _, _, err := exchange(client, url, "doc", nil); err != nil || outcome != "200" {
+			b.Errorf("%s, %v", outcome, err)
+		}
+		requests = append(requests, span{begun, now()})
+	}
+}
+
+type span struct{ from, to time.Time }
+
+func (s span) took() time.Duration      { return s.to.Sub(s.from) }
+func (s span) overlaps(other span) bool { return s.from.Before(other.to) && other.from.Before(s.to) }
+
+func quantile(times []time.Duration, q float64) time.Duration {
+	if len(times) == 0 {
+		return 0
+	}
+	slices.Sort(times)
+	return times[min(int(q*float64(len(times))), len(times)-1)]
+}
+
+// reportQuantiles reports the 99th percentile and the maximum in milliseconds.
+func reportQuantiles(b *testing.B, times []time.Duration, which string) {
+	b.ReportMetric(float64(quantile(times, 0.99))/1e6, "p99-ms"+which)
+	b.ReportMetric(float64(quantile(times, 1))/1e6, "max-ms"+which)
+}
