@@ -100,8 +100,10 @@ func (c usageCollector) Collect(metrics chan<- prometheus.Metric) {
 		report(v.label, "issue", issue...)
 		report(v.label, "resolve", resolve...)
 	}
-	report(otherVersions, "issue", &f.Usage.other.issue)
-	report(otherVersions, "resolve", &f.Usage.other.resolve)
+	if len(f.Usage.shown) < int(f.Usage.ring.Versions()) {
+		report(otherVersions, "issue", &f.Usage.other.issue)
+		report(otherVersions, "resolve", &f.Usage.other.resolve)
+	}
 }
 
 // tokenCollector reports what auth.mode jwt works with.

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"crypto/x509"
 	"errors"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,9 +25,8 @@ type Metrics struct {
 	refusals  map[string]prometheus.Counter // by reason
 	conflicts prometheus.Counter
 	hintAges  prometheus.Observer
-	forward   func() map[string]prometheus.Observer // by outcome
-	cacheHit  prometheus.Counter
-	cacheMiss prometheus.Counter
+	forward   *prometheus.HistogramVec
+	lookups   *prometheus.CounterVec // of tokens in the cache
 	inForce   atomic.Pointer[InForce]
 }
 
@@ -124,24 +122,16 @@ func (m *Metrics) registerRequests() {
 }
 
 func (m *Metrics) registerAccess() {
-	forward := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	m.forward = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "keyhint_forward_duration_seconds",
 		Help:    "How long the host application took to decide in auth.mode forward, by outcome.",
 		Buckets: forwardBuckets,
 	}, []string{"outcome"})
-	lookups := prometheus.NewCounterVec(prometheus.CounterOpts{
+	m.lookups = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "keyhint_token_cache_lookups_total",
 		Help: "Tokens in auth.mode jwt by whether they were verified earlier (hit) or not (miss).",
 	}, []string{"result"})
-	m.registry.MustRegister(forward, lookups)
-	m.forward = sync.OnceValue(func() map[string]prometheus.Observer {
-		observers := make(map[string]prometheus.Observer)
-		for _, outcome := range access.ForwardOutcomes() {
-			observers[outcome] = forward.WithLabelValues(outcome)
-		}
-		return observers
-	})
-	m.cacheHit, m.cacheMiss = lookups.WithLabelValues("hit"), lookups.WithLabelValues("miss")
+	m.registry.MustRegister(m.forward, m.lookups)
 }
 
 // Gatherer gives what the metrics say now.
@@ -171,16 +161,23 @@ func (m *Metrics) WatchReload(status func() Reload) {
 // ObserveForward returns what [access.ForwardConfig] is to have. The metric is
 // there from then on.
 func (m *Metrics) ObserveForward() func(outcome string, took time.Duration) {
-	observers := m.forward()
+	observers := make(map[string]prometheus.Observer)
+	for _, outcome := range access.ForwardOutcomes() {
+		observers[outcome] = m.forward.WithLabelValues(outcome)
+	}
 	return func(outcome string, took time.Duration) { observers[outcome].Observe(took.Seconds()) }
 }
 
-// ObserveTokenCache is for [access.TokenConfig].
-func (m *Metrics) ObserveTokenCache(hit bool) {
-	if hit {
-		m.cacheHit.Inc()
-	} else {
-		m.cacheMiss.Inc()
+// ObserveTokenCache returns what [access.TokenConfig] is to have. The metric is
+// there from then on.
+func (m *Metrics) ObserveTokenCache() func(hit bool) {
+	hits, misses := m.lookups.WithLabelValues("hit"), m.lookups.WithLabelValues("miss")
+	return func(hit bool) {
+		if hit {
+			hits.Inc()
+		} else {
+			misses.Inc()
+		}
 	}
 }
 

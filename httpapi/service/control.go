@@ -68,7 +68,7 @@ func newTokens(j config.JWT, o Options, metrics *httpapi.Metrics) (*control, str
 	tokens, err := access.NewTokens(access.TokenConfig{
 		Keys: keys, KeySets: j.KeySets, Audience: j.Audience, Issuer: j.Issuer, Algorithms: j.Algorithms,
 		Leeway: j.Leeway, Cookie: j.Cookie, DocumentClaim: j.DocumentClaim, AllowAnyDocument: j.AllowAnyDocument,
-		RoleClaim: j.RoleClaim, IssueRoles: j.IssueRoles, ObserveCache: metrics.ObserveTokenCache, Now: o.Now, Log: o.Log,
+		RoleClaim: j.RoleClaim, IssueRoles: j.IssueRoles, ObserveCache: metrics.ObserveTokenCache(), Now: o.Now, Log: o.Log,
 	})
 	if err != nil {
 		return nil, "auth.jwt.keys", err
