@@ -86,12 +86,12 @@ or cannot be read.`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.DisableSuggestions = true // they would make an error several lines long
-	root.AddCommand(serveCommand(), devCommand(), configCommand(), keyringCommand(), hintCommand(), keyCommand(), versionCommand())
+	root.AddCommand(serveCommand(), devCommand(), configCommand(), keyringCommand(), hintCommand(), keyCommand(), benchCommand(), versionCommand())
 	return root
 }
 
 func serveCommand() *cobra.Command {
-	var file string
+	var file, profileFile string
 	command := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the key endpoint",
@@ -111,12 +111,18 @@ go to stderr.`,
 			if err != nil {
 				return err
 			}
+			endProfile, err := beginProfile(profileFile)
+			if err != nil {
+				return err
+			}
+			defer endProfile()
 			hangup := make(chan os.Signal, 1)
 			signal.Notify(hangup, syscall.SIGHUP)
 			return serve(command.Context(), c, nil, hangup, `set server.address in `+c.File+` to a free one`, nil)
 		},
 	}
 	addConfigFlag(command, &file)
+	addProfileFlag(command, &profileFile)
 	return command
 }
 
