@@ -89,10 +89,10 @@ func verify(t task, a Answer) (session, error) {
 	return session{t.document, got.Key, got.Hint}, nil
 }
 
-var problemTypes = regexp.MustCompile(`^urn:keyhint:[a-z-]{1,40}$`)
+var problemTypes = regexp.MustCompile(`^[a-z:-]{1,60}$`)
 
-// problemType is that of keyhint's problem documents. What others write is not
-// repeated: it may be long, and meant for the terminal.
+// problemType is that of a problem document, if it is like keyhint's. What
+// others write is not repeated: it may be long, and meant for the terminal.
 func problemType(a Answer) string {
 	var p struct {
 		Type string `json:"type"`
