@@ -30,6 +30,7 @@ import (
 //
 //   - 200 with Content-Type application/json (or …+json) and {"allow": true} allows.
 //   - 200 with {"allow": false}, and 403, are [ErrDenied]; 401 is [ErrUnauthenticated].
+//     A "subject" beside it, a string of 256 bytes at most, names the caller for records.
 //   - All else is [ErrUnavailable]: any other status, redirects included, any other
 //     body, one over 64 KiB, no whole answer in time, no connection.
 //
@@ -81,6 +82,8 @@ func ForwardOutcomes() []string {
 const (
 	forwardMaxBody   = 64 << 10 // bytes of the host's answer
 	forwardMaxHeader = 64 << 10 // bytes
+
+	forwardMaxSubject = 256 // bytes
 
 	// A connection is given up before the 5 seconds after which Node and Apache
 	// close it: a POST on a connection that is just being closed fails, and
@@ -197,9 +200,10 @@ type forwardCaller struct {
 	subject               string
 }
 
-// Subject is a pseudonym of the credentials, which cannot be turned back. It is
-// another one after a restart and in another replica. It does not name a person:
-// whoever adds a cookie gets another one, so limits by subject hold honest
+// Subject is what the host called the caller, once it has decided and did so.
+// Otherwise it is a pseudonym of the credentials, which cannot be turned back. It
+// is another one after a restart and in another replica. It does not name a
+// person: whoever adds a cookie gets another one, so limits by subject hold honest
 // callers only, and need a limit by address beside them.
 func (c *forwardCaller) Subject() string { return c.subject }
 
@@ -222,7 +226,10 @@ func (c *forwardCaller) MayOpen(ctx context.Context, documentID string, operatio
 	start := time.Now()
 	bounded, cancel := context.WithTimeout(ctx, c.forward.timeout)
 	defer cancel()
-	err = c.ask(bounded, question)
+	subject, err := c.ask(bounded, question)
+	if subject != "" {
+		c.subject = subject
+	}
 	switch {
 	case err == nil, errors.Is(err, ErrDenied), errors.Is(err, ErrUnauthenticated):
 	case errors.Is(ctx.Err(), context.Canceled):
@@ -238,17 +245,18 @@ func (c *forwardCaller) MayOpen(ctx context.Context, documentID string, operatio
 	return err
 }
 
-// ask returns nil, ErrDenied, ErrUnauthenticated, or why there is no decision.
-func (c *forwardCaller) ask(ctx context.Context, question []byte) error {
+// ask returns the host's name for the caller, if it gives one; and nil, ErrDenied,
+// ErrUnauthenticated, or why there is no decision.
+func (c *forwardCaller) ask(ctx context.Context, question []byte) (subject string, err error) {
 	select {
 	case c.forward.slots <- struct{}{}:
 		defer func() { <-c.forward.slots }()
 	case <-ctx.Done():
-		return errForwardBusy
+		return "", errForwardBusy
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.forward.url, bytes.NewReader(question))
 	if err != nil {
-		return err // not since NewForward parsed the URL
+		return "", err // not since NewForward parsed the URL
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Accept", "application/json")
@@ -261,7 +269,7 @@ func (c *forwardCaller) ask(ctx context.Context, question []byte) error {
 	}
 	response, err := c.forward.transport.RoundTrip(request)
 	if err != nil {
-		return forwardSymptom(err)
+		return "", forwardSymptom(err)
 	}
 	defer response.Body.Close()
 	return forwardVerdict(response)

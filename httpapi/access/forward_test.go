@@ -1124,6 +1124,39 @@ func TestForwardSubject(t *testing.T) {
 	}
 }
 
+// The host may say whom it decided about.
+func TestForwardSubjectFromTheHost(t *testing.T) {
+	longest := strings.Repeat("x", 256)
+	for body, want := range map[string]string{
+		`{"allow":true,"subject":"alice"}`:               "alice",
+		`{"allow":false,"subject":"bob"}`:                "bob",
+		`{"allow":true,"subject":"` + longest + `"}`:     longest,
+		`{"allow":true,"subject":"` + longest + `x"}`:    "",
+		`{"allow":true}`:                                 "",
+		`{"allow":true,"subject":""}`:                    "",
+		`{"allow":true,"subject":null}`:                  "",
+		`{"allow":true,"subject":7}`:                     "",
+		`{"allow":"yes","subject":"alice"}`:              "",
+		`{"allow":true,"subject":"a","subject":"alice"}`: "",
+		`{"allow":true,"Subject":"alice"}`:               "",
+	} {
+		host := forwardHost(t, forwardWrite(200, "application/json", body))
+		f := newForward(t, access.ForwardConfig{URL: host.URL})
+		caller, err := f.Identify(forwardRequest(http.Header{"Cookie": {forwardCookie}}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := caller.Subject()
+		caller.MayOpen(t.Context(), "doc-1", access.Issue)
+		if want == "" {
+			want = before
+		}
+		if got := caller.Subject(); got != want {
+			t.Errorf("%s: the subject is %q, not %q", body, got, want)
+		}
+	}
+}
+
 func TestNewForwardRefuses(t *testing.T) {
 	for url, says := range map[string]string{
 		"https://app.example/may-open":    "",

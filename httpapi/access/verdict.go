@@ -15,8 +15,9 @@ import (
 	"keyhint/httpapi/strictjson"
 )
 
-// forwardVerdict reads what the host application decided.
-func forwardVerdict(r *http.Response) error {
+// forwardVerdict reads what the host application decided and, if it says so,
+// about whom.
+func forwardVerdict(r *http.Response) (subject string, err error) {
 	var body []byte
 	var broken error
 	if r.StatusCode >= 200 { // a 101 has no body that a timeout would end
@@ -25,29 +26,32 @@ func forwardVerdict(r *http.Response) error {
 	}
 	switch {
 	case r.StatusCode == http.StatusUnauthorized:
-		return unauthenticated(HostUnauthenticated, errors.New("the host application answered 401"))
+		return "", unauthenticated(HostUnauthenticated, errors.New("the host application answered 401"))
 	case r.StatusCode == http.StatusForbidden:
-		return denied(HostDenied, errors.New("the host application answered 403"))
+		return "", denied(HostDenied, errors.New("the host application answered 403"))
 	case r.StatusCode != http.StatusOK:
-		return fmt.Errorf("the host application answered %d", r.StatusCode)
+		return "", fmt.Errorf("the host application answered %d", r.StatusCode)
 	case !forwardIsJSON(r.Header):
-		return errForwardNotJSON
+		return "", errForwardNotJSON
 	case broken != nil:
-		return forwardSymptom(broken)
+		return "", forwardSymptom(broken)
 	case len(body) > forwardMaxBody:
-		return errForwardTooLong
+		return "", errForwardTooLong
 	}
-	members, err := strictjson.Object(body, "allow")
+	members, err := strictjson.Object(body, "allow", "subject")
 	if err != nil {
-		return fmt.Errorf("reading the host application's answer: %w", err)
+		return "", fmt.Errorf("reading the host application's answer: %w", err)
+	}
+	if name, ok := strictjson.String(members.Get("subject")); ok && len(name) <= forwardMaxSubject {
+		subject = name
 	}
 	switch members.Get("allow").Kind() {
 	case jsontext.KindTrue:
-		return nil
+		return subject, nil
 	case jsontext.KindFalse:
-		return denied(HostDenied, errors.New("the host application does not allow it"))
+		return subject, denied(HostDenied, errors.New("the host application does not allow it"))
 	}
-	return errForwardNoAllow
+	return "", errForwardNoAllow
 }
 
 func forwardIsJSON(h http.Header) bool {
