@@ -35,6 +35,7 @@ var faults = []fault{
 	{name: "stopped for 2 s", maxRSS: 60, inflict: stopAndContinue},
 	{name: "clock 10 years ahead and behind", maxRSS: 400, prepare: steerClock, inflict: clockJumps, outcomes: []string{hintExpired}},
 	{name: "disk full for the ledger", maxRSS: 60, prepare: smallDisk, inflict: fullDisk, outcomes: []string{unavailable}},
+	{name: "disk full for the audit log", maxRSS: 60, prepare: auditOnSmallDisk, inflict: fullAuditDisk, outcomes: []string{unavailable}},
 	{name: "out of file descriptors", maxRSS: 60, prepare: fewFiles, inflict: noFilesLeft},
 	{name: "authorizer flapping", maxRSS: 60, prepare: hostApplication, inflict: flapping, outcomes: []string{unavailable}},
 	{name: "full load under GOMEMLIMIT=24MiB", maxRSS: 60, prepare: limitMemory, inflict: fullLoad},
@@ -311,7 +312,7 @@ func countFiles(t *testing.T, pid int) int {
 
 // smallDisk puts the ledger on a file system of its own, as large as a page or two.
 func smallDisk(t *testing.T, v *victim) {
-	v.disk = mountSmall(t)
+	v.disk = mountSmall(t, "64k")
 	v.set(t, "keyring:\n", fmt.Sprintf("keyring:\n  reload_interval: 1s\n  ledger_file: %q\n", filepath.Join(v.disk, "ledger.json")))
 }
 
@@ -343,6 +344,48 @@ func fullDisk(t *testing.T, v *victim) {
 		return outcome == "200" && strings.HasPrefix(hint, "kh1.2-")
 	}) {
 		t.Fatalf("it does not issue again: %v", v.lines()[from:])
+	}
+}
+
+func auditOnSmallDisk(t *testing.T, v *victim) {
+	v.disk = mountSmall(t, "4m")
+	v.config += fmt.Sprintf("audit:\n  sink: %q\n", filepath.Join(v.disk, "audit.log"))
+}
+
+// fullAuditDisk fills the audit log's file system for a second.
+func fullAuditDisk(t *testing.T, v *victim) {
+	client := newClient()
+	defer client.CloseIdleConnections()
+	answers := func(want string) bool {
+		return within(func() bool { outcome, _, _ := ask(t, client, v.url, "doc", nil); return outcome == want })
+	}
+	ready := func(want int) bool {
+		return within(func() bool {
+			response, err := client.Get(v.admin + "/readyz")
+			if err != nil {
+				t.Error(err)
+				return false
+			}
+			response.Body.Close()
+			return response.StatusCode == want
+		})
+	}
+	junk := filepath.Join(v.disk, "junk")
+	if err := os.WriteFile(junk, make([]byte, 8<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the disk is not full: %v", err)
+	}
+	if !answers(unavailable) || !ready(http.StatusServiceUnavailable) {
+		t.Fatal("keys leave without records")
+	}
+	time.Sleep(time.Second)
+	if outcome, _, _ := ask(t, client, v.url, "doc", nil); outcome != unavailable {
+		t.Errorf("it answers %s", outcome)
+	}
+	if err := os.Remove(junk); err != nil {
+		t.Fatal(err)
+	}
+	if !ready(http.StatusOK) || !answers("200") {
+		t.Fatal("it does not recover")
 	}
 }
 
@@ -397,9 +440,9 @@ func flapping(t *testing.T, v *victim) {
 }
 
 // mountSmall makes a file system of 64 KiB and returns its folder.
-func mountSmall(t *testing.T) string {
+func mountSmall(t *testing.T, size string) string {
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
 		skipUnlessRequired(t, "no file system can be mounted here: "+err.Error())
 	}
 	t.Cleanup(func() { syscall.Unmount(dir, 0) })

@@ -86,7 +86,7 @@ or cannot be read.`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.DisableSuggestions = true // they would make an error several lines long
-	root.AddCommand(serveCommand(), devCommand(), configCommand(), keyringCommand(), hintCommand(), keyCommand(), benchCommand(), versionCommand())
+	root.AddCommand(serveCommand(), devCommand(), configCommand(), keyringCommand(), hintCommand(), keyCommand(), auditCommand(), benchCommand(), versionCommand())
 	return root
 }
 
@@ -480,8 +480,9 @@ func keyCommand() *cobra.Command {
 		Use:   "key",
 		Short: "Recover one key from the key ring, without a server",
 		Long: `Print the key of one earlier session, for when there is no server to ask. Each
-use leaves an audit line on stderr, without the key. The key is not printed on
-a terminal unless --show-key is given.`,
+use leaves a record in the audit log, if that is a file, else on stderr; without
+it there is no key. The key is not printed on a terminal unless --show-key is
+given.`,
 		Example: `  keyhint key --document-id doc-1 --hint kh1.1-2b1f9d63.019ab1d2-7c40-7d5e-9a51-3f0c6a2e8b17.X2Xk0fGk1hTn7cVd0rJ8vw > doc-1.key`,
 		Args:    cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -497,9 +498,8 @@ a terminal unless --show-key is given.`,
 				return err
 			}
 			key, err := resolve(c, hint, documentID)
-			if err := audit(command.Context(), "document_id", documentID, "hint", hint.String(), "version", hint.Version(),
-				"config", c.File, "uid", os.Getuid(), "recovered", err == nil); err != nil {
-				return &failure{exitFailed, fmt.Errorf("the audit line cannot be written, so there is no key: %w", err), "see where stderr leads"}
+			if unwritten := recordRecovery(c, hint, documentID, err); unwritten != nil {
+				return unwritten
 			}
 			if err != nil {
 				return &failure{exitFailed, err, "the ring, the document id and the namespace must be those it was issued with"}
@@ -514,13 +514,6 @@ a terminal unless --show-key is given.`,
 	command.MarkFlagRequired("hint")
 	addConfigFlag(command, &file)
 	return command
-}
-
-// audit writes a record of a key that was asked for to stderr, or fails.
-func audit(ctx context.Context, attributes ...any) error {
-	record := slog.NewRecord(clock(), slog.LevelInfo, "a key was asked for on the command line", 0)
-	record.Add(attributes...)
-	return slog.NewJSONHandler(os.Stderr, nil).Handle(ctx, record)
 }
 
 // resolve recomputes a key as the endpoint would.
@@ -585,6 +578,7 @@ func serve(ctx context.Context, c *config.Config, flags config.Flags, hangup <-c
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	surviveFailedWrites()
 	sockets, err := listen.Inherited()
 	if err != nil {
 		return &failure{exitFailed, err, "mend the socket unit"}

@@ -335,6 +335,14 @@ func launchCommand(t testing.TB, command *exec.Cmd) (*served, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.Stdout == nil { // where the audit log goes unless the configuration says otherwise
+		stdout, err := os.OpenFile(filepath.Join(t.TempDir(), "stdout"), os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		defer stdout.Close()
+		s.Stdout = stdout
+	}
 	if err := s.Start(); err != nil {
 		return nil, err
 	}

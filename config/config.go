@@ -23,6 +23,7 @@ type Config struct {
 	Auth    Auth
 	Keyring Keyring
 	Log     Log
+	Audit   Audit
 
 	digest [sha256.Size]byte // of what the sources held
 }

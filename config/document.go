@@ -10,6 +10,7 @@ type document struct {
 	Auth    authSection    `mapstructure:"auth"`
 	Keyring keyringSection `mapstructure:"keyring"`
 	Log     logSection     `mapstructure:"log"`
+	Audit   auditSection   `mapstructure:"audit"`
 }
 
 // defaults is what holds where neither the file nor the environment speaks.
@@ -28,5 +29,6 @@ func defaults() document {
 		},
 		Keyring: keyringSection{ReloadInterval: 30 * time.Second},
 		Log:     logSection{Level: "info", Format: "json"},
+		Audit:   auditSection{Sink: AuditStdout},
 	}
 }

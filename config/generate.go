@@ -42,6 +42,8 @@ auth:
   mode: none # every caller on this machine gets every key
 log:
   format: text
+audit:
+  sink: none # it would fill the terminal
 keyring:
   keys:
 `

@@ -210,5 +210,6 @@ func checkEqual(t *testing.T, got, want *config.Config) {
 func withoutRing(c *config.Config) string {
 	keyring := c.Keyring
 	keyring.Ring = nil
-	return fmt.Sprintf("%+v %+v %+v %+v %+v %+v", c.File, c.Server, c.Admin, c.Auth, keyring, c.Log)
+	return fmt.Sprintf("%+v %+v %+v %+v %+v %+v %v %v %q", c.File, c.Server, c.Admin, c.Auth, keyring, c.Log,
+		c.Audit.Sink, c.Audit.Fsync, c.Audit.DocumentKey.Reveal())
 }

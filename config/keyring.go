@@ -81,6 +81,7 @@ func (v *validation) ring(keys []entrySection) *derive.Keyring {
 			ActivateAt: k.ActivateAt, IssueUntil: k.IssueUntil,
 		}
 	}
+	v.checkDocumentKey(entries)
 	ring, err := derive.NewKeyring(entries)
 	if err == nil {
 		return ring
@@ -106,14 +107,19 @@ func (v *validation) ring(keys []entrySection) *derive.Keyring {
 }
 
 func (v *validation) secret(i int, version uint32, field string, source secretSource) derive.Secret {
-	if path, isFile := strings.CutPrefix(string(source), fileScheme); isFile {
-		v.sources = append(v.sources, path)
-	}
-	secret, err := source.load()
+	secret, err := v.load(source)
 	if err != nil {
 		v.refuseEntry(i, version, field, err.Error())
 	}
 	return secret
+}
+
+// load fetches a secret, and notes its file as one of the sources.
+func (v *validation) load(source secretSource) (derive.Secret, error) {
+	if path, isFile := strings.CutPrefix(string(source), fileScheme); isFile {
+		v.sources = append(v.sources, path)
+	}
+	return source.load()
 }
 
 func (v *validation) refuseEntry(i int, version uint32, field, text string) {
@@ -133,7 +139,7 @@ func unjoin(err error) []error {
 }
 
 func (d *document) hasInlineSecrets() bool {
-	return slices.ContainsFunc(d.Keyring.Keys, func(k entrySection) bool {
+	return d.Audit.DocumentKey.inline() || slices.ContainsFunc(d.Keyring.Keys, func(k entrySection) bool {
 		return k.MasterKey.inline() || k.SaltKey.inline()
 	})
 }

@@ -69,6 +69,17 @@ var layered = map[string]struct {
 		layer{"error", slog.LevelError}, layer{"warn", slog.LevelWarn}, layer{"debug", slog.LevelDebug}},
 	"log.format": {nil, func(c *config.Config) any { return c.Log.Format }, "json",
 		layer{"text", "text"}, layer{"json", "json"}, layer{"text", "text"}},
+	"audit.sink": {nil, func(c *config.Config) any { return c.Audit.Sink }, "stdout",
+		layer{"none", "none"}, layer{"/env", "/env"}, layer{"stdout", "stdout"}},
+	"audit.fsync": {settings{"audit.sink": "/var/log/audit.log"}, func(c *config.Config) any { return c.Audit.Fsync }, false,
+		layer{true, true}, layer{"false", false}, layer{"true", true}},
+	"audit.document_key": {nil, func(c *config.Config) any { return c.Audit.DocumentKey.Reveal() }, "",
+		layer{documentKeys[0], documentKeys[0]}, layer{documentKeys[1], documentKeys[1]}, layer{documentKeys[2], documentKeys[2]}},
+}
+
+// documentKeys are secrets that are in no ring.
+var documentKeys = []string{
+	"s3wBTVvLTWbCjBxT4X6g0tGv9qcZ8kq4mYcIuVQ5o2E=", "T1cQm4nY2w0b0L8mC4t1dJ5kqv9wXz3fS6u7y8A1bC0=", "0fKp2Zr7m1XoVd9Qw3sGh5TjL8yBnE6uCiA4xMkRvJ4=",
 }
 
 // settings are values by their path.

@@ -102,8 +102,9 @@ func newBreaker(t *testing.T, seed uint64) *breaker {
 	entries[2] = entries[2].with("master_key", "env://MASTER").with("salt_key", "env://SALT")
 	for _, mode := range []string{noneMode, jwtMode, forwardMode} {
 		text := strings.Replace(ring(entries...), noneMode, mode, 1) + restOfFile
-		b.texts = append(b.texts, strings.ReplaceAll(text, "$DIR", dir))
+		b.texts = append(b.texts, strings.NewReplacer("$DIR", dir, "$DOCUMENT_KEY", documentKeys[0]).Replace(text))
 	}
+	b.secrets = append(b.secrets, documentKeys[0])
 	writeCertificate(t, "server")
 	for _, path := range knownSettings(t) {
 		b.variables = append(b.variables, variable(path))
@@ -147,6 +148,10 @@ admin:
 log:
   level: info
   format: json
+audit:
+  sink: /var/log/keyhint/audit.log
+  fsync: true
+  document_key: $DOCUMENT_KEY
 `
 
 const noneMode = "auth:\n  mode: none\n"

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"keyhint/derive"
 )
 
 // validation turns a document into a Config and notes all that is wrong.
@@ -19,6 +21,8 @@ type validation struct {
 	elsewhere origins
 	problems  []*Problem
 	faulty    map[string]bool // the paths of the problems, and all paths above them
+
+	documentKey derive.Secret // of the audit log
 
 	sources []string  // the files that the document names
 	inputs  hash.Hash // of what they hold, but for secrets, which check values stand for
@@ -64,12 +68,15 @@ func (v *validation) sorted() []*Problem {
 }
 
 func (v *validation) config(doc document) *Config {
+	audit := v.audit(doc.Audit)
+	v.documentKey = audit.DocumentKey
 	return &Config{
 		Server:  v.server(doc.Server),
 		Admin:   v.admin(doc.Admin, doc.Server),
 		Auth:    v.auth(doc.Auth, doc.Server),
 		Keyring: v.keyring(doc.Keyring),
 		Log:     v.log(doc.Log),
+		Audit:   audit,
 	}
 }
 

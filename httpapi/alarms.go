@@ -10,6 +10,7 @@ import (
 
 	"keyhint/derive"
 	"keyhint/httpapi/access"
+	"keyhint/httpapi/audit"
 )
 
 // alarm is a refusal that an operator should hear of, and what to do about it.
@@ -32,6 +33,8 @@ const (
 // newAlarms lists the alarms; the first that fits a refusal is raised.
 func newAlarms() []*alarm {
 	list := []*alarm{
+		{cause: audit.ErrUnwritten, level: slog.LevelError,
+			message: "nobody gets a key until audit records can be written again"},
 		{cause: derive.ErrNothingIssues, level: slog.LevelError,
 			message: "new sessions are refused: add a new version to the key ring"},
 		{cause: errIssuingStopped, level: slog.LevelError,

@@ -14,7 +14,7 @@ import (
 // limitAddress bounds the requests of each client address.
 func (s *server) limitAddress(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if ok, wait := s.PerAddress.Allow(ratelimit.AddressKey(s.Clients.Address(c.Request()))); !ok {
+		if ok, wait := s.PerAddress.Allow(ratelimit.AddressKey(exchangeOf(c).client)); !ok {
 			return rateLimitedFor(wait, perAddressLimit)
 		}
 		return next(c)

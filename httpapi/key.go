@@ -35,7 +35,7 @@ func (s *server) key(c echo.Context) error {
 		return err
 	}
 	x := exchangeOf(c)
-	x.operation = request.operation
+	x.documentID, x.operation, x.keyHint = doc.ID, request.operation, request.keyHint
 	if err := x.caller.MayOpen(c.Request().Context(), doc.ID, request.operation); err != nil {
 		return err
 	}
@@ -47,6 +47,10 @@ func (s *server) key(c echo.Context) error {
 	body, err := json.Marshal(keyResponse{key.Reveal(), hint.String()})
 	if err != nil {
 		return err
+	}
+	x.hint = hint
+	if err := s.record(x, nil); err != nil {
+		return err // and no key leaves
 	}
 	s.Usage.add(hint, request.operation, now)
 	if request.operation == access.Resolve {

@@ -27,6 +27,7 @@ type Metrics struct {
 	hintAges  prometheus.Observer
 	forward   *prometheus.HistogramVec
 	lookups   *prometheus.CounterVec // of tokens in the cache
+	audit     auditMetrics
 	inForce   atomic.Pointer[InForce]
 }
 
@@ -74,6 +75,7 @@ func NewMetrics(now func() time.Time) *Metrics {
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.registerRequests()
 	m.registerAccess()
+	m.audit = newAuditMetrics(m.registry)
 	return m
 }
 

@@ -4,21 +4,30 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
+	"keyhint/derive"
 	"keyhint/httpapi/access"
 )
 
-// exchange is what is known of a request and its answer, for the log.
+// exchange is what is known of a request and its answer, for the log and the
+// audit log.
 type exchange struct {
-	requestID string
-	caller    access.Caller    // nil until the request is identified
-	operation access.Operation // empty if it was refused before that was known
-	version   uint32           // of the hint issued or received; 0 if there is none
-	outcome   string           // ok, canceled, or the name of the problem
-	cause     error
+	decides    bool // it is about a key, so the audit log gets a record
+	requestID  string
+	client     netip.Addr
+	caller     access.Caller    // nil until the request is identified
+	documentID string           // empty if it was refused before a valid one was known
+	operation  access.Operation // empty if it was refused before that was known
+	keyHint    string           // received, whatever it is; empty for none
+	hint       derive.Hint      // issued or resolved; zero if there is none yet
+	version    uint32           // of the hint issued or received; 0 if there is none
+	outcome    string           // ok, canceled, or the name of the problem
+	cause      error
 }
 
 const exchangeKey = "exchange"
@@ -29,7 +38,11 @@ func exchangeOf(c echo.Context) *exchange { return c.Get(exchangeKey).(*exchange
 func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := time.Now()
-		x := &exchange{requestID: s.Clients.RequestID(c.Request()), outcome: "ok"}
+		r := c.Request()
+		x := &exchange{
+			decides:   r.Method == http.MethodPost && c.Path() == s.Path,
+			requestID: s.Clients.RequestID(r), client: s.Clients.Address(r), outcome: "ok",
+		}
 		c.Set(exchangeKey, x)
 		h := c.Response().Header()
 		h.Set("Cache-Control", "no-store")
@@ -57,6 +70,9 @@ func (s *server) refuse(err error, c echo.Context) {
 	s.raiseAlarm(err, x)
 	if c.Response().Committed {
 		return
+	}
+	if err := s.record(x, &p); err != nil { // which takes nothing from a refusal
+		s.raiseAlarm(err, x)
 	}
 	if err := p.write(c.Response()); err != nil {
 		x.cause = err // the client is gone

@@ -12,6 +12,7 @@ import (
 
 	"keyhint/derive"
 	"keyhint/httpapi/access"
+	"keyhint/httpapi/audit"
 )
 
 // problem is an RFC 9457 problem document. Its texts are fixed: nothing of the
@@ -124,7 +125,7 @@ func problemOf(err error) problem {
 		return keyUnavailable
 	case errors.Is(err, derive.ErrExpired):
 		return hintExpired
-	case errors.Is(err, derive.ErrNothingIssues), errors.Is(err, errIssuingStopped):
+	case errors.Is(err, derive.ErrNothingIssues), errors.Is(err, errIssuingStopped), errors.Is(err, audit.ErrUnwritten):
 		return unavailable
 	case errors.As(err, &routing):
 		return plainProblem(routing.Code)

@@ -5,6 +5,7 @@ import (
 
 	"keyhint/derive"
 	"keyhint/httpapi/access"
+	"keyhint/httpapi/audit"
 )
 
 // causes are the refusals whose reason is finer than their problem type.
@@ -21,6 +22,7 @@ var causes = []struct {
 	{derive.ErrDestroyed, "version-destroyed"},
 	{derive.ErrNothingIssues, "nothing-issues"},
 	{errIssuingStopped, "issuing-stopped"},
+	{audit.ErrUnwritten, "audit-unwritten"},
 }
 
 // The reasons of the two limits.

@@ -16,6 +16,7 @@ import (
 
 	"keyhint/derive"
 	"keyhint/httpapi/access"
+	"keyhint/httpapi/audit"
 	"keyhint/httpapi/clientaddr"
 	"keyhint/httpapi/cors"
 	"keyhint/httpapi/ratelimit"
@@ -47,7 +48,8 @@ type Config struct {
 	Random  io.Reader // a CSPRNG
 	Log     *slog.Logger
 	Metrics *Metrics
-	Usage   *Usage // of Keyring; nil is one that nobody looks at
+	Usage   *Usage     // of Keyring; nil is one that nobody looks at
+	Audit   *audit.Log // of every decision about a key; nil keeps none
 }
 
 type server struct {

@@ -10,6 +10,7 @@ import (
 
 	"keyhint/config"
 	"keyhint/httpapi"
+	"keyhint/httpapi/audit"
 	"keyhint/httpapi/clientaddr"
 	"keyhint/httpapi/cors"
 	"keyhint/httpapi/ratelimit"
@@ -27,14 +28,15 @@ type endpoint struct {
 	usage      *httpapi.Usage
 	perAddress *ratelimit.Limiter
 	perSubject *ratelimit.Limiter
+	audit      *audit.Log // nil keeps none
 }
 
-// newEndpoint puts together what the configuration says. What a former endpoint
-// has learnt (key sets, verified tokens, spent limits) is kept where its
-// settings are the same; former may be nil. Everything that is wrong is in the
-// error, a [config.Error].
-func newEndpoint(c *config.Config, former *endpoint, o Options, mayIssue func() error, metrics *httpapi.Metrics) (*endpoint, error) {
-	e := &endpoint{config: c}
+// newEndpoint puts together what the configuration says, with its audit log,
+// which is open already. What a former endpoint has learnt (key sets, verified
+// tokens, spent limits) is kept where its settings are the same; former may be
+// nil. Everything that is wrong is in the error, a [config.Error].
+func newEndpoint(c *config.Config, former *endpoint, o Options, log *audit.Log, mayIssue func() error, metrics *httpapi.Metrics) (*endpoint, error) {
+	e := &endpoint{config: c, audit: log}
 	var problems []*config.Problem
 	note := func(setting string, err error) {
 		if err != nil {
@@ -88,6 +90,7 @@ func newEndpoint(c *config.Config, former *endpoint, o Options, mayIssue func() 
 		Log:          o.Log,
 		Metrics:      metrics,
 		Usage:        e.usage,
+		Audit:        log,
 	})
 	return e, nil
 }

@@ -16,6 +16,9 @@ func (s *service) checks() []httpapi.Check {
 		{Name: "running", Fail: s.stopping.ready},
 		{Name: "access", Fail: func() error { return s.inForce.Load().control.ready() }, Data: func() any { return describeAccess(s.inForce.Load()) }},
 		{Name: "access_detail", Advisory: true, Fail: func() error { return s.inForce.Load().control.Ready() }},
+		// No request can be answered with a key without a record, so this one counts.
+		{Name: "audit", Fail: func() error { return s.inForce.Load().audit.Ready() }, Info: func() string { return "to " + s.inForce.Load().config.Audit.Sink }},
+		{Name: "audit_file", Advisory: true, Fail: func() error { return s.inForce.Load().audit.Detached() }},
 		{Name: "reload", Advisory: true, Fail: s.reloader.Ready, Data: func() any {
 			status := s.reloader.Status()
 			return reloadDetails{status.Success.UTC(), status.Failure.UTC()}

@@ -39,9 +39,12 @@ type Options struct {
 var ErrRefused = errors.New("the key ring is refused")
 
 // Check returns what is wrong with a configuration that only its use can tell,
-// as a [config.Error]. It looks at the ledger, if there is one here.
+// as a [config.Error]. It looks at the ledger and the audit log, if they are here.
 func Check(c *config.Config) error {
-	if _, err := newEndpoint(c, nil, Options{Log: slog.New(slog.DiscardHandler), Now: time.Now}, nil, httpapi.NewMetrics(time.Now)); err != nil {
+	if _, err := newEndpoint(c, nil, Options{Log: slog.New(slog.DiscardHandler), Now: time.Now}, nil, nil, httpapi.NewMetrics(time.Now)); err != nil {
+		return err
+	}
+	if err := checkAudit(c); err != nil {
 		return err
 	}
 	if err := validate(c, nil, time.Now()); err != nil {
@@ -89,18 +92,26 @@ func Run(ctx context.Context, o Options) error {
 	k := o.Config.Keyring
 	s := &service{Options: o, metrics: httpapi.NewMetrics(o.Now), systemd: &manager{log: o.Log},
 		issuing: &issuing{path: k.LedgerFile, namespace: k.Namespace, log: o.Log}}
-	first, err := newEndpoint(o.Config, nil, o, s.issuing.mayIssue, s.metrics)
+	log, err := openAudit(o.Config, s.metrics)
 	if err != nil {
 		return err
 	}
-	if err := s.issuing.admit(o.Config); err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrRefused, o.Config.File, err)
+	first, err := newEndpoint(o.Config, nil, o, log, s.issuing.mayIssue, s.metrics)
+	if err == nil {
+		if refused := s.issuing.admit(o.Config); refused != nil {
+			err = fmt.Errorf("%w: %s: %w", ErrRefused, o.Config.File, refused)
+		}
+	}
+	if err != nil {
+		log.Close()
+		return err
 	}
 	if err := validate(o.Config, nil, o.Now()); err != nil {
 		o.Log.Warn("a certificate that clients refuse is in service", "cause", err)
 	}
 	s.handler = httpapi.NewSwitch(first.handler)
 	s.enforce(first)
+	defer func() { s.inForce.Load().audit.Close() }()
 
 	public, private, err := openListeners(ctx, o.Config, o.Sockets)
 	if err != nil {
@@ -138,7 +149,9 @@ func (s *service) run(ctx context.Context, public, private net.Listener) error {
 		admin := httpapi.NewAdmin(s.checks(), s.metrics, s.keyring)
 		group.Go(func() error { return httpapi.Serve(life, private, admin, nil, s.Log) })
 	}
-	group.Go(func() error { s.reloader.Run(life, s.Hangup); return nil })
+	reload := make(chan os.Signal, 1)
+	group.Go(func() error { s.followAudit(life, reload); return nil })
+	group.Go(func() error { s.reloader.Run(life, reload); return nil })
 	group.Go(func() error { s.announce(life); return nil })
 	group.Go(func() error { s.watch(open, public.Addr()); return nil })
 	if s.issuing.path != "" {
@@ -169,8 +182,13 @@ func (s *service) apply(ctx context.Context, c *config.Config) error {
 	if err := validate(c, s.certificate(), s.Now()); err != nil {
 		return err
 	}
-	next, err := newEndpoint(c, former, s.Options, s.issuing.mayIssue, s.metrics)
+	log, err := s.auditFor(c, former)
 	if err != nil {
+		return err
+	}
+	next, err := newEndpoint(c, former, s.Options, log, s.issuing.mayIssue, s.metrics)
+	if err != nil {
+		retire(log, former.audit)
 		return err
 	}
 	changed := next.control != former.control
@@ -191,10 +209,13 @@ func (s *service) apply(ctx context.Context, c *config.Config) error {
 		former.control.end()
 		s.Log.Info("another access control is in force", "auth", c.Auth.Mode)
 	}
-	if err == nil {
-		s.describe()
+	if err != nil {
+		retire(next.audit, former.audit)
+		return err
 	}
-	return err
+	retire(former.audit, next.audit)
+	s.describe()
+	return nil
 }
 
 // enforce makes an endpoint the one in force, but for the handler. What it

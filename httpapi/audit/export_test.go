@@ -1,0 +1,9 @@
+package audit
+
+import "time"
+
+// Append writes a record as a line without a document key.
+func Append(b []byte, r Record) []byte { return r.append(b, nil) }
+
+// SetPatience changes how long a record may take.
+func SetPatience(d time.Duration) { patience = d }
