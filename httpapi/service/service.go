@@ -226,8 +226,8 @@ func (s *service) enforce(e *endpoint) {
 	if e.tls != nil {
 		reported.Certificate = s.certificate
 	}
-	s.metrics.Report(reported)
 	s.inForce.Store(e)
+	s.metrics.Report(reported)
 }
 
 // describe logs the ring in force.
