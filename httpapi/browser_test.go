@@ -9,9 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -23,26 +20,10 @@ import (
 
 	"keyhint/httpapi"
 	"keyhint/httpapi/access"
+	"keyhint/httpapi/browsertest"
 	"keyhint/httpapi/cors"
 	"keyhint/httpapi/ratelimit"
 )
-
-// requireTool finds a program by one of its names. Where it is not installed
-// the test is skipped or, if everything must run, fails.
-func requireTool(t testing.TB, names ...string) string {
-	t.Helper()
-	for _, name := range names {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	why := names[0] + " is not installed"
-	if os.Getenv("KEYHINT_REQUIRE_ALL") != "" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
-	return ""
-}
 
 // Hosts of the tests with a browser, which resolves all of them to this machine.
 // It takes *.localhost for secure, as it takes HTTPS, and what stands before
@@ -55,9 +36,6 @@ const (
 	strangerHost  = "evil.localhost"
 )
 
-// browserTimeout bounds a test with a browser.
-const browserTimeout = time.Minute
-
 // browser is a Chromium with an empty profile and one tab.
 type browser struct {
 	testing.TB
@@ -66,47 +44,7 @@ type browser struct {
 
 func newBrowser(t testing.TB) browser {
 	t.Helper()
-	program := requireTool(t, "chromium", "chromium-browser", "google-chrome")
-	folder := newProfile(t)
-	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
-		chromedp.ExecPath(program), chromedp.UserDataDir(folder), chromedp.Env("TMPDIR="+folder),
-		chromedp.NoSandbox, // for root and containers; it opens these tests' pages only
-		chromedp.DisableGPU, chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))
-	ctx, stop := context.WithTimeout(context.Background(), browserTimeout)
-	t.Cleanup(stop)
-	ctx, stop = chromedp.NewExecAllocator(ctx, options...)
-	t.Cleanup(stop)
-	tab, stop := chromedp.NewContext(ctx, chromedp.WithErrorf(t.Logf))
-	t.Cleanup(stop)
-	t.Cleanup(func() { chromedp.Cancel(tab) }) // lets it end by itself
-	return browser{t, tab}
-}
-
-// newProfile makes the folder of all that a browser writes, with the one setting
-// that matters here: cookies go along with requests to other sites too, which
-// some builds leave out. It must not be the browser that keeps the endpoint safe.
-func newProfile(t testing.TB) string {
-	t.Helper()
-	folder, err := os.MkdirTemp("", "keyhint-browser")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		for range 1000 { // the browser's last process may still be writing
-			if os.RemoveAll(folder) == nil {
-				return
-			}
-		}
-		t.Errorf("%s cannot be removed", folder)
-	})
-	if err := os.Mkdir(filepath.Join(folder, "Default"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	settings := `{"profile":{"block_third_party_cookies":false,"cookie_controls_mode":0}}`
-	if err := os.WriteFile(filepath.Join(folder, "Default", "Preferences"), []byte(settings), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return folder
+	return browser{t, browsertest.NewTab(t)}
 }
 
 // in is the browser within a subtest.
@@ -292,7 +230,7 @@ func (w *statusWriter) WriteHeader(status int) {
 // returns them with their statuses. There must be no more.
 func (d *deployment) arrived(t testing.TB, n int) (requests []*http.Request, statuses []int) {
 	t.Helper()
-	for timeout := time.After(browserTimeout); ; {
+	for timeout := time.After(browsertest.Timeout); ; {
 		d.mutex.Lock()
 		if len(d.requests) >= n {
 			defer d.mutex.Unlock()
