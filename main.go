@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
+	"embed"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +27,7 @@ import (
 
 	"keyhint/config"
 	"keyhint/derive"
+	"keyhint/httpapi/devpage"
 	"keyhint/httpapi/listen"
 	"keyhint/httpapi/service"
 )
@@ -118,7 +120,7 @@ go to stderr.`,
 			defer endProfile()
 			hangup := make(chan os.Signal, 1)
 			signal.Notify(hangup, syscall.SIGHUP)
-			return serve(command.Context(), c, nil, hangup, `set server.address in `+c.File+` to a free one`, nil)
+			return serve(command.Context(), service.Options{Config: c, Hangup: hangup}, `set server.address in `+c.File+` to a free one`)
 		},
 	}
 	addConfigFlag(command, &file)
@@ -130,6 +132,11 @@ func addConfigFlag(command *cobra.Command, file *string) {
 	command.Flags().StringVar(file, "config", "", "configuration `FILE` (default: $KEYHINT_CONFIG, ./keyhint.yaml, /etc/keyhint/keyhint.yaml)")
 }
 
+// clientModules are what the page of "keyhint dev" shares with everyone's pages.
+//
+//go:embed client/keyhint.js client/aes.js
+var clientModules embed.FS
+
 func devCommand() *cobra.Command {
 	var file, address string
 	command := &cobra.Command{
@@ -137,14 +144,16 @@ func devCommand() *cobra.Command {
 		Short: "Serve on this machine, with a key ring made on the first run",
 		Long: `Serve on 127.0.0.1:8080 without access control, to try keyhint and to develop
 against it. The first run makes keyhint.dev.yaml with a fresh key ring; later
-runs use it again, so keys survive.`,
+runs use it again, so keys survive. The page at / shows what happens, and can add
+versions to that ring and disable them.`,
 		Example: "  keyhint dev\n  keyhint dev --address 127.0.0.1:8081",
 		Args:    cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			out := command.OutOrStdout()
+			out, made := command.OutOrStdout(), ""
+			defer func() { fmt.Fprint(out, made) }() // unless the guide has said it
 			switch err := config.CreateDevFile(file, clock(), rand.Reader); {
 			case err == nil:
-				fmt.Fprintf(out, "Made %s with a fresh key ring. Keep it: keys come back as long as it is there.\n", file)
+				made = fmt.Sprintf("Made %s with a fresh key ring. Keep it: keys come back as long as it is there.\n", file)
 			case !errors.Is(err, fs.ErrExist):
 				return &failure{exitFailed, fmt.Errorf("making the development configuration: %w", err), "run it in a folder that you may write to"}
 			}
@@ -156,9 +165,22 @@ runs use it again, so keys survive.`,
 			if _, isUnix := config.UnixPath(c.Server.Address); isUnix || c.Server.Address == config.Systemd {
 				return &failure{exitRefused, fmt.Errorf("server.address in %s is %s, which dev does not serve", file, c.Server.Address), "use keyhint serve --config " + file}
 			}
-			return serve(command.Context(), c, flags, nil, "choose another with --address 127.0.0.1:8081", func(address net.Addr) {
-				fmt.Fprintf(out, devGuide, "http://"+address.String()+c.Server.Path, file)
-			})
+			page, err := devpage.New(devpage.Options{Client: clientModules, Now: clock, Random: rand.Reader})
+			if err != nil {
+				return err
+			}
+			options := service.Options{Config: c, Flags: flags, Page: page, Listening: func(address net.Addr) {
+				origin := "http://" + address.String()
+				if c.Server.TLS != nil {
+					origin = "https://" + address.String()
+				}
+				if service.OpenToThisMachine(c) {
+					fmt.Fprintf(out, "See it work in a browser: %s/\n", origin)
+				}
+				fmt.Fprintf(out, devGuide, origin+c.Server.Path, file, made)
+				made = ""
+			}}
+			return serve(command.Context(), options, "choose another with --address 127.0.0.1:8081")
 		},
 	}
 	command.Flags().StringVar(&file, "config", "keyhint.dev.yaml", "configuration `FILE`, made if it is not there")
@@ -166,9 +188,9 @@ runs use it again, so keys survive.`,
 	return command
 }
 
-// devGuide is what "keyhint dev" prints once it listens; %[1]s is the endpoint,
-// %[2]s the configuration.
-const devGuide = `
+// devGuide is what "keyhint dev" prints once it listens, below the page; %[1]s is
+// the endpoint, %[2]s the configuration and %[3]s what was made.
+const devGuide = `%[3]s
 The endpoint is %[1]s
 Every caller on this machine gets every key; this is for development only.
 A page needs its origin, such as http://localhost:3000, in server.cors.origins of
@@ -571,10 +593,9 @@ func refusal(err error) error {
 	return &failure{exitRefused, err, "nothing was changed; mend the configuration and try again"}
 }
 
-// serve runs the endpoint until a signal. hangup, if not nil, asks for a reload;
-// addressHint tells what to do when the address cannot be had; listening, if not
-// nil, is called once it is had.
-func serve(ctx context.Context, c *config.Config, flags config.Flags, hangup <-chan os.Signal, addressHint string, listening func(net.Addr)) error {
+// serve runs the endpoint until a signal. It sets the log, the sockets and the
+// clock of the options; addressHint tells what to do when the address cannot be had.
+func serve(ctx context.Context, options service.Options, addressHint string) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
@@ -583,11 +604,10 @@ func serve(ctx context.Context, c *config.Config, flags config.Flags, hangup <-c
 	if err != nil {
 		return &failure{exitFailed, err, "mend the socket unit"}
 	}
-	level := new(slog.LevelVar)
+	c, level := options.Config, new(slog.LevelVar)
 	level.Set(c.Log.Level)
-	err = service.Run(ctx, service.Options{
-		Config: c, Flags: flags, Log: newLogger(c.Log.Format, level), Level: level, Hangup: hangup, Sockets: sockets, Listening: listening, Now: clock,
-	})
+	options.Log, options.Level, options.Sockets, options.Now = newLogger(c.Log.Format, level), level, sockets, clock
+	err = service.Run(ctx, options)
 	var listen *service.ListenError
 	switch {
 	case err == nil:

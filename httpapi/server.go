@@ -44,6 +44,10 @@ type Config struct {
 	// name of its own.
 	LoopbackOnly bool
 
+	// Page is what stands beside the endpoint for people who try it. It knows no
+	// access control, so it is served with LoopbackOnly alone. May be empty.
+	Page []Route
+
 	Now     func() time.Time
 	Random  io.Reader // a CSPRNG
 	Log     *slog.Logger
@@ -88,6 +92,12 @@ func compose(around []echo.MiddlewareFunc, handler echo.HandlerFunc) echo.Handle
 	return handler
 }
 
+// Route is served for a method and a path, which must not be the endpoint's.
+type Route struct {
+	Method, Path string
+	Handler      http.Handler
+}
+
 // route is a row of the table of what is served.
 type route struct {
 	method, path string
@@ -96,8 +106,14 @@ type route struct {
 }
 
 func (s *server) routes() []route {
-	return []route{
+	table := []route{
 		{http.MethodPost, s.Path, s.key, []echo.MiddlewareFunc{s.limitAddress, s.protectCookies, s.identify}},
 		{http.MethodGet, openAPIPath, s.describe, []echo.MiddlewareFunc{s.limitAddress}},
 	}
+	if s.LoopbackOnly {
+		for _, r := range s.Page {
+			table = append(table, route{r.Method, r.Path, echo.WrapHandler(r.Handler), nil})
+		}
+	}
+	return table
 }

@@ -73,6 +73,10 @@ func newEndpoint(c *config.Config, former *endpoint, o Options, log *audit.Log, 
 		e.tls = former.tls // the listener cannot change what it speaks
 	}
 	e.usage = httpapi.NewUsage(c.Keyring.Ring, used)
+	var page []httpapi.Route
+	if o.Page != nil {
+		page = o.Page(c, o.Log)
+	}
 	e.handler = httpapi.New(httpapi.Config{
 		Path:         c.Server.Path,
 		Keyring:      c.Keyring.Ring,
@@ -84,7 +88,8 @@ func newEndpoint(c *config.Config, former *endpoint, o Options, log *audit.Log, 
 		Clients:      clientaddr.New(c.Server.TrustedProxies),
 		PerAddress:   e.perAddress,
 		PerSubject:   e.perSubject,
-		LoopbackOnly: c.Auth.Mode == config.AuthNone && len(clientNames(c)) == 0,
+		LoopbackOnly: OpenToThisMachine(c),
+		Page:         page,
 		Now:          o.Now,
 		Random:       rand.Reader,
 		Log:          o.Log,
@@ -93,6 +98,12 @@ func newEndpoint(c *config.Config, former *endpoint, o Options, log *audit.Log, 
 		Audit:        log,
 	})
 	return e, nil
+}
+
+// OpenToThisMachine tells whether every caller on this machine, and nobody else,
+// gets every key.
+func OpenToThisMachine(c *config.Config) bool {
+	return c.Auth.Mode == config.AuthNone && len(clientNames(c)) == 0
 }
 
 // limiter makes the limiter for a setting, or keeps the former one if the

@@ -33,6 +33,10 @@ type Options struct {
 	Sockets   listen.Sockets   // that systemd passed; may be nil
 	Listening func(net.Addr)   // called once the public listener is there; may be nil
 	Now       func() time.Time // the clock that sessions and tokens go by
+
+	// Page makes the routes of a page beside the endpoint, for each configuration
+	// that comes into force. They are served while it is [OpenToThisMachine].
+	Page func(*config.Config, *slog.Logger) []httpapi.Route
 }
 
 // ErrRefused means that the ring must not come into force, by the ledger.
@@ -176,7 +180,7 @@ func (s *service) run(ctx context.Context, public, private net.Listener) error {
 // being answered under the former one any more.
 func (s *service) apply(ctx context.Context, c *config.Config) error {
 	former := s.inForce.Load()
-	if c.Auth.Mode == config.AuthNone && len(clientNames(c)) == 0 && !loopback.IsAddr(s.public) {
+	if OpenToThisMachine(c) && !loopback.IsAddr(s.public) {
 		return errors.New("auth.mode is none, which gives every caller every key, and the listener that is open is not on a loopback address: restart to change both")
 	}
 	if err := validate(c, s.certificate(), s.Now()); err != nil {
