@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
@@ -113,6 +114,9 @@ func expose(file, section string, all map[string]served) error {
 	exposition, err := io.ReadAll(response.Body)
 	if err != nil {
 		return err
+	}
+	if problems, err := promlint.New(bytes.NewReader(exposition)).Lint(); err != nil || len(problems) > 0 {
+		return fmt.Errorf("promlint: %v, %w", problems, err)
 	}
 	parser := expfmt.NewTextParser(model.LegacyValidation)
 	families, err := parser.TextToMetricFamilies(bytes.NewReader(exposition))
