@@ -41,9 +41,9 @@ func (w *watcher) follow(files []string) (more bool) {
 	}
 	folders := make(map[string]bool)
 	for _, file := range files {
-		folders[filepath.Dir(file)] = true
+		folders[oneName(filepath.Dir(file))] = true
 		if target, err := filepath.EvalSymlinks(file); err == nil {
-			folders[filepath.Dir(target)] = true
+			folders[oneName(filepath.Dir(target))] = true
 		}
 	}
 	watched := make(map[string]bool)
@@ -64,6 +64,18 @@ func (w *watcher) follow(files []string) (more bool) {
 		}
 	}
 	return more
+}
+
+// oneName is the one name of a folder that fsnotify gets to see. A folder that it
+// watches under one name is gone from its list when it is added under another.
+func oneName(folder string) string {
+	if real, err := filepath.EvalSymlinks(folder); err == nil {
+		folder = real
+	}
+	if absolute, err := filepath.Abs(folder); err == nil {
+		folder = absolute
+	}
+	return folder
 }
 
 // changes sends once for each burst of events, until ctx is done.
