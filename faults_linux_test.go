@@ -449,6 +449,14 @@ func freeAddress(t *testing.T) string {
 
 // endTLS gives the server a certificate for 127.0.0.1.
 func endTLS(t *testing.T, v *victim) {
+	v.ca = x509.NewCertPool()
+	v.ca.AddCert(writeCertificate(t, v.dir))
+	v.set(t, "admin:", fmt.Sprintf("  tls: {cert_file: %q, key_file: %q}\nadmin:", filepath.Join(v.dir, "cert.pem"), filepath.Join(v.dir, "key.pem")))
+}
+
+// writeCertificate makes cert.pem for 127.0.0.1 and key.pem in a folder.
+func writeCertificate(t *testing.T, dir string) *x509.Certificate {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -469,17 +477,15 @@ func endTLS(t *testing.T, v *victim) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v.ca = x509.NewCertPool()
-	v.ca.AddCert(parsed)
 	for name, block := range map[string]*pem.Block{
 		"cert.pem": {Type: "CERTIFICATE", Bytes: certificate},
 		"key.pem":  {Type: "PRIVATE KEY", Bytes: private},
 	} {
-		if err := writeInPlace(filepath.Join(v.dir, name), string(pem.EncodeToMemory(block))); err != nil {
+		if err := writeInPlace(filepath.Join(dir, name), string(pem.EncodeToMemory(block))); err != nil {
 			t.Fatal(err)
 		}
 	}
-	v.set(t, "admin:", fmt.Sprintf("  tls: {cert_file: %q, key_file: %q}\nadmin:", filepath.Join(v.dir, "cert.pem"), filepath.Join(v.dir, "key.pem")))
+	return parsed
 }
 
 // atOnce runs so many at a time, n in all.
