@@ -157,7 +157,7 @@ func (s *service) run(ctx context.Context, public, private net.Listener) error {
 	group.Go(func() error { s.followAudit(life, reload); return nil })
 	group.Go(func() error { s.reloader.Run(life, reload); return nil })
 	group.Go(func() error { s.announce(life); return nil })
-	group.Go(func() error { s.watch(open, public.Addr()); return nil })
+	group.Go(func() error { s.watch(life); return nil })
 	if s.issuing.path != "" {
 		group.Go(func() error {
 			s.issuing.keep(life, func() *config.Config { return s.inForce.Load().config })

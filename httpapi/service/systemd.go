@@ -63,7 +63,7 @@ func (m *manager) stopping(delay time.Duration) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	m.phase = ending
-	m.tell(daemon.SdNotifyStopping, fmt.Sprintf("stopping: requests are answered for %s more", delay))
+	m.tell(daemon.SdNotifyStopping, fmt.Sprintf("stopping after a delay of %s", delay))
 }
 
 // say shows something in "systemctl status", unless it is there already.
@@ -85,7 +85,7 @@ func (m *manager) alive() {
 func (m *manager) tell(state, status string) {
 	m.status = status
 	// A line break would begin another assignment.
-	m.send(strings.TrimPrefix(state+"\n", "\n") + "STATUS=" + strings.Join(strings.FieldsFunc(status, func(r rune) bool { return r < ' ' }), " "))
+	m.send(strings.TrimPrefix(state+"\n", "\n") + "STATUS=" + strings.Join(strings.Fields(status), " "))
 }
 
 func (m *manager) send(state string) {
