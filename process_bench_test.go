@@ -24,6 +24,7 @@ func BenchmarkStart(b *testing.B) {
 	var times []time.Duration
 	for b.Loop() {
 		command := exec.Command(binary, "serve", "--config", r.file)
+		command.Env = append(command.Environ(), "KEYHINT_AUDIT_SINK="+filepath.Join(b.TempDir(), "audit.log"))
 		stderr, err := command.StderrPipe()
 		if err != nil {
 			b.Fatal(err)

@@ -3,6 +3,7 @@ package bench_test
 import (
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
@@ -51,6 +52,7 @@ func BenchmarkHTTP(b *testing.B) {
 		tokens := minter.mint(b, coldTokens)
 		compare(algorithm+"-cached", minter.settings(), tokens[0])
 		compare(algorithm+"-cold", minter.settings(), tokens...)
+		compare(algorithm+"-cached-audit", minter.settings()+fmt.Sprintf("\naudit: {sink: %q}", filepath.Join(b.TempDir(), "audit.log")), tokens[0])
 	}
 	host := p.startBare(b, p.loadCore)
 	compare("forward", fmt.Sprintf("auth: {mode: forward, forward: {url: %q}}", "http://"+host.target.URL.Host+"/may-open"), "a-session")

@@ -61,12 +61,16 @@ keyring:
   keys:
 `
 
-// startKeyhint starts keyhint with a ring of one version and these settings.
+// startKeyhint starts keyhint with a ring of one version and these settings, and
+// unless they say otherwise without an audit log.
 func (p programs) startKeyhint(b *testing.B, settings string) *process {
 	b.Helper()
 	entry, err := config.NewEntry(1, time.Now(), rand.Reader)
 	if err != nil {
 		b.Fatal(err)
+	}
+	if !strings.Contains(settings, "\naudit:") {
+		settings += "\naudit: {sink: none}"
 	}
 	admin := freeAddress(b)
 	file := filepath.Join(b.TempDir(), "keyhint.yaml")
