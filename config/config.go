@@ -4,7 +4,6 @@
 package config
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -14,7 +13,7 @@ import (
 	"syscall"
 )
 
-// Config is a valid configuration. It is not changed after [Load].
+// Config is a valid configuration. It is not changed after [Load], but for [Config.Wipe].
 type Config struct {
 	File    string   // path it was read from
 	Sources []string // paths of all files it was read from: File, secrets, keys, certificates
@@ -65,34 +64,20 @@ type Flags map[string]string
 // the flags and the secrets that it names. The error is an [*Error], or tells
 // that the file cannot be read.
 func Load(path string, flags Flags) (*Config, error) {
-	data, info, err := readFile(path, maxFileSize)
+	opened, err := Open(path, flags)
 	if err != nil {
-		return nil, fmt.Errorf("reading the configuration: %w", err)
+		return nil, err
 	}
-	defer clear(data)
-	return parse(path, data, info, flags)
+	return opened.Load()
 }
 
-// parse is [Load] of a file's content.
-func parse(path string, data []byte, info fs.FileInfo, flags Flags) (*Config, error) {
-	root, problem := parseYAML(data)
-	if problem != nil {
-		return nil, &Error{path, []*Problem{problem}}
+// Wipe zeroes the secrets of a configuration that is not in force, or not any
+// more. No key can be made with it from then on.
+func (c *Config) Wipe() {
+	if c.Keyring.Ring != nil {
+		c.Keyring.Ring.Wipe()
 	}
-	doc, elsewhere, problems := decode(root, flags)
-	v := newValidation(root, elsewhere, problems)
-	c := v.config(doc)
-	v.inputs.Write(data)
-	c.File, c.Sources, c.digest = path, append(v.sources, path), [sha256.Size]byte(v.inputs.Sum(nil))
-	if doc.hasInlineSecrets() {
-		if err := checkNotWorldReadable(path, info); err != nil {
-			v.note(&Problem{Text: err.Error()})
-		}
-	}
-	if len(v.problems) > 0 {
-		return nil, &Error{path, v.sorted()}
-	}
-	return c, nil
+	c.Audit.DocumentKey.Wipe()
 }
 
 // Refuse returns the error for settings of a configuration that others have
@@ -101,7 +86,8 @@ func (c *Config) Refuse(problems []*Problem) error {
 	data, _, err := readFile(c.File, maxFileSize)
 	defer clear(data)
 	if err == nil {
-		if root, problem := parseYAML(data); problem == nil {
+		text, _ := seal(data)
+		if root, problem := parseYAML(text); problem == nil {
 			for _, p := range problems {
 				p.Line = lineOf(root, p.Path)
 			}
@@ -110,6 +96,8 @@ func (c *Config) Refuse(problems []*Problem) error {
 	return &Error{c.File, problems}
 }
 
+// readFile reads a regular file. The caller clears what it returns, with an
+// error too.
 func readFile(path string, maxSize int) ([]byte, fs.FileInfo, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe would block
 	if err != nil {
@@ -121,13 +109,32 @@ func readFile(path string, maxSize int) ([]byte, fs.FileInfo, error) {
 		return nil, nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, nil, fmt.Errorf("%s is not a regular file", path)
+		return nil, info, fmt.Errorf("%s is not a regular file", path)
 	}
-	// Of its size from the start: growing would leave copies of secrets behind.
-	data := bytes.NewBuffer(make([]byte, 0, min(info.Size(), int64(maxSize))+bytes.MinRead))
-	_, err = data.ReadFrom(io.LimitReader(f, int64(maxSize)+1))
-	if err == nil && data.Len() > maxSize {
+	data, err := readAll(io.LimitReader(f, int64(maxSize)+1), int(min(info.Size(), int64(maxSize))))
+	if err == nil && len(data) > maxSize {
 		err = fmt.Errorf("%s is larger than %d MiB", path, maxSize>>20)
 	}
-	return data.Bytes(), info, err
+	return data, info, err
+}
+
+// readAll is [io.ReadAll], but for what it outgrows: that is cleared. size is
+// what it expects to read, in bytes.
+func readAll(r io.Reader, size int) ([]byte, error) {
+	data := make([]byte, 0, size+1) // and one for the end to be seen
+	for {
+		n, err := r.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		switch {
+		case err == io.EOF:
+			return data, nil
+		case err != nil:
+			return data, err
+		case len(data) == cap(data):
+			grown := make([]byte, len(data), 2*cap(data))
+			copy(grown, data)
+			clear(data)
+			data = grown
+		}
+	}
 }

@@ -88,7 +88,7 @@ func (h *heldFile) lock() (err error) {
 		return err
 	}
 	h.removeLeftovers()
-	h.data, err = io.ReadAll(io.LimitReader(h.file, maxFileSize+1))
+	h.data, err = readAll(io.LimitReader(h.file, maxFileSize+1), int(min(h.info.Size(), maxFileSize)))
 	if err == nil && len(h.data) > maxFileSize {
 		err = fmt.Errorf("%s is larger than %d MiB", h.named, maxFileSize>>20)
 	}

@@ -86,6 +86,10 @@ func (v *validation) ring(keys []entrySection) *derive.Keyring {
 	if err == nil {
 		return ring
 	}
+	for _, e := range entries {
+		e.MasterKey.Wipe()
+		e.SaltKey.Wipe()
+	}
 	refusedEntry := make([]bool, len(keys))
 	for i := range keys {
 		refusedEntry[i] = v.refused(entryPath(i))
@@ -119,7 +123,7 @@ func (v *validation) load(source secretSource) (derive.Secret, error) {
 	if path, isFile := strings.CutPrefix(string(source), fileScheme); isFile {
 		v.sources = append(v.sources, path)
 	}
-	return source.load()
+	return source.load(v.secrets)
 }
 
 func (v *validation) refuseEntry(i int, version uint32, field, text string) {

@@ -40,7 +40,8 @@ const (
 )
 
 // NewReloader begins with the configuration that is in force. apply puts
-// another one in force; if it returns an error, the former must still be.
+// another one in force; if it returns an error, the former must still be, and
+// else the former's secrets must not be in use any more: they are wiped then.
 func NewReloader(current *Config, flags Flags, apply func(*Config) error, log *slog.Logger) *Reloader {
 	r := &Reloader{flags: flags, apply: apply, log: log, started: current, current: current}
 	r.status.Store(&ReloadStatus{Success: time.Now()})
@@ -115,11 +116,18 @@ func (r *Reloader) reload(ctx context.Context) {
 			break
 		}
 	}
-	if err == nil && next.digest != r.current.digest {
-		if err = r.apply(next); err == nil {
-			r.reportFixed(next)
-			r.current = next
+	switch {
+	case err != nil: // load wiped it
+	case next.digest == r.current.digest:
+		next.Wipe()
+	default:
+		if err = r.apply(next); err != nil {
+			next.Wipe()
+			break
 		}
+		r.reportFixed(next)
+		r.current.Wipe()
+		r.current = next
 	}
 	if ctx.Err() == nil {
 		r.report(err)
@@ -131,7 +139,11 @@ func (r *Reloader) load() (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return next, next.Replaces(r.current)
+	if err := next.Replaces(r.current); err != nil {
+		next.Wipe()
+		return nil, err
+	}
+	return next, nil
 }
 
 // Replaces returns nil if a process may go on with c in place of old without

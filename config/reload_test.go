@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"keyhint/config"
+	"keyhint/derive"
 )
 
 // follower is a running Reloader with what it has put in force.
@@ -24,7 +26,8 @@ type follower struct {
 	refuse   atomic.Bool // of what is put in force
 
 	mutex   sync.Mutex
-	applied []*config.Config
+	offered []*config.Config // all
+	applied []*config.Config // those that were put in force
 }
 
 // lockedBuffer is a log that is read while it is written.
@@ -53,11 +56,12 @@ func follow(t *testing.T, path string) *follower {
 	}
 	f := &follower{T: t, signals: make(chan os.Signal), log: new(lockedBuffer)}
 	f.reloader = config.NewReloader(first, nil, func(c *config.Config) error {
+		f.mutex.Lock()
+		defer f.mutex.Unlock()
+		f.offered = append(f.offered, c)
 		if f.refuse.Load() {
 			return errors.New("not now")
 		}
-		f.mutex.Lock()
-		defer f.mutex.Unlock()
 		f.applied = append(f.applied, c)
 		return nil
 	}, slog.New(slog.NewTextHandler(f.log, nil)))
@@ -311,5 +315,65 @@ func TestWhatCannotChangeInAProcessIsNamed(t *testing.T) {
 	eventually(t, "a warning", func() bool { return strings.Contains(f.log.String(), "setting=server.address") })
 	if log := f.log.String(); strings.Contains(log, "setting=admin.address") {
 		t.Errorf("log %s", log)
+	}
+}
+
+// The secrets of a configuration are wiped once it is not in force any more, and
+// those of one that never comes into force.
+func TestConfigurationsThatAreNotInForceAreWiped(t *testing.T) {
+	one, two, three := newEntry(t, 1), newEntry(t, 2), newEntry(t, 3)
+	path := filepath.Join(t.TempDir(), "keyhint.yaml")
+	writeFile(t, path, slow(ring(one)), 0o600)
+	f := follow(t, path)
+	check := func(when string, inForce int) {
+		t.Helper()
+		f.signals <- os.Interrupt // what was read before is done with
+		f.signals <- os.Interrupt
+		f.mutex.Lock()
+		defer f.mutex.Unlock()
+		for _, c := range f.offered {
+			if _, _, err := c.Keyring.Ring.Issue(derive.Document{ID: "doc"}, noon, rand.Reader); (err == nil) != (c == f.applied[inForce]) {
+				t.Errorf("%s: a ring of %d versions issues with %v", when, c.Keyring.Ring.Versions(), err)
+			}
+		}
+	}
+
+	writeFile(t, path, slow(ring(one, two)), 0o600)
+	eventually(t, "version 2", func() bool { return f.versions() == 2 })
+	check("in force", 0)
+
+	f.refuse.Store(true)
+	writeFile(t, path, slow(ring(one, two, three)), 0o600)
+	eventually(t, "a refusal", func() bool { return f.reloader.Ready() != nil })
+	check("refused", 0)
+
+	f.refuse.Store(false)
+	f.signals <- os.Interrupt
+	eventually(t, "version 3", func() bool { return f.versions() == 3 })
+	check("replaced", 1)
+}
+
+func TestReloadNamesWhatCannotChange(t *testing.T) {
+	text := ring(newEntry(t, 1))
+	for setting, change := range map[string]string{
+		"server.address":      "server: {address: 127.0.0.1:1}\n",
+		"server.tls":          "",
+		"admin.address":       "admin: {address: 127.0.0.1:1}\n",
+		"log.format":          "log: {format: text}\n",
+		"keyring.ledger_file": "  ledger_file: /nowhere\n",
+	} {
+		t.Run(setting, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "keyhint.yaml")
+			writeFile(t, path, slow(text), 0o600)
+			f := follow(t, path)
+			if setting == "server.tls" {
+				t.Chdir(filepath.Dir(path))
+				writeCertificate(t, "server")
+				change = "server: {tls: {cert_file: " + filepath.Dir(path) + "/server.crt, key_file: " + filepath.Dir(path) + "/server.key}}\n"
+			}
+			writeFile(t, path, slow(text)+change, 0o600)
+			want := `msg="a changed setting takes effect at the next start only" setting=` + setting + "\n"
+			eventually(t, want, func() bool { return strings.Contains(f.log.String(), want) })
+		})
 	}
 }

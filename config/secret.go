@@ -1,10 +1,12 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"strings"
 
@@ -34,28 +36,22 @@ func (s secretSource) inline() bool {
 	return s != "" && !strings.HasPrefix(string(s), fileScheme) && !strings.HasPrefix(string(s), envScheme)
 }
 
-// load fetches and decodes the secret. An empty source is an absent secret. The
-// error names files and variables that exist; a name of nothing may be a secret
-// that slipped behind a scheme.
-func (s secretSource) load() (derive.Secret, error) {
-	switch source := string(s); {
+// load fetches and decodes the secret; sealed are those that stood in the
+// configuration file. An empty source is an absent secret. The error names files
+// and variables that exist; a name of nothing may be a secret that slipped
+// behind a scheme.
+func (s secretSource) load(sealed [][]byte) (derive.Secret, error) {
+	source := string(s)
+	if secret := unseal(source, sealed); secret != nil {
+		return derive.ParseSecret(secret)
+	}
+	switch {
 	case source == "":
 		return derive.Secret{}, nil
 	case strings.HasPrefix(source, fileScheme):
-		path := strings.TrimPrefix(source, fileScheme)
-		if !strings.HasPrefix(path, "/") {
-			return derive.Secret{}, errors.New("names a file without an absolute path: write file:///absolute/path, with three slashes")
-		}
-		if err := checkSecretFile(path); err != nil {
-			return derive.Secret{}, err
-		}
-		return fetch(source, path)
+		return loadSecretFile(source)
 	case strings.HasPrefix(source, envScheme):
-		name := strings.TrimPrefix(source, envScheme)
-		if _, set := os.LookupEnv(name); !set {
-			return derive.Secret{}, errors.New("names an environment variable that is not set: set it for keyhint, or correct its name after env://")
-		}
-		return fetch(source, "environment variable "+name)
+		return loadSecretVariable(source)
 	case strings.Contains(source, ":"):
 		return derive.Secret{}, errors.New("has a scheme that is not known: write file:///absolute/path, env://NAME, or the secret itself in base64")
 	case strings.HasPrefix(source, placeholder):
@@ -65,16 +61,52 @@ func (s secretSource) load() (derive.Secret, error) {
 	}
 }
 
-// fetch reads the secret behind a URL; name says in errors where it came from.
-func fetch(source, name string) (derive.Secret, error) {
-	text, err := parseutil.MustParsePath(source, parseutil.WithErrorOnMissingEnv(true))
-	var reading *fs.PathError
-	switch {
-	case errors.As(err, &reading):
-		return derive.Secret{}, fmt.Errorf("comes from %s, which cannot be read: %w", name, reading.Err)
-	case err != nil:
-		return derive.Secret{}, fmt.Errorf("comes from %s, which cannot be read: its name is not valid in a URL", name)
+const notInURL = "comes from %s, which cannot be read: its name is not valid in a URL"
+
+// loadSecretFile reads the secret in a file. It clears what it read, which
+// parseutil, whose result is a string, could not.
+func loadSecretFile(source string) (derive.Secret, error) {
+	path := strings.TrimPrefix(source, fileScheme)
+	if !strings.HasPrefix(path, "/") {
+		return derive.Secret{}, errors.New("names a file without an absolute path: write file:///absolute/path, with three slashes")
 	}
+	data, info, err := readFile(path, maxSecretFile)
+	defer clear(data)
+	if info != nil {
+		if err := checkSecretFile(path, info); err != nil {
+			return derive.Secret{}, err
+		}
+	}
+	if err != nil {
+		what := "names a file that cannot be read"
+		if _, err := os.Stat(path); err == nil {
+			what = "comes from " + path + ", which cannot be read"
+		}
+		return derive.Secret{}, fmt.Errorf("%s: %w", what, errors.Unwrap(err))
+	}
+	if _, err := url.Parse(source); err != nil {
+		return derive.Secret{}, fmt.Errorf(notInURL, path)
+	}
+	return parseFrom(path, bytes.TrimSpace(data))
+}
+
+// loadSecretVariable reads the secret in an environment variable. This copies
+// nothing; the secret stays in the environment.
+func loadSecretVariable(source string) (derive.Secret, error) {
+	name := strings.TrimPrefix(source, envScheme)
+	if _, set := os.LookupEnv(name); !set {
+		return derive.Secret{}, errors.New("names an environment variable that is not set: set it for keyhint, or correct its name after env://")
+	}
+	name = "environment variable " + name
+	text, err := parseutil.MustParsePath(source, parseutil.WithErrorOnMissingEnv(true))
+	if err != nil {
+		return derive.Secret{}, fmt.Errorf(notInURL, name)
+	}
+	return parseFrom(name, text)
+}
+
+// parseFrom decodes a secret; name says in errors where it came from.
+func parseFrom[Text string | []byte](name string, text Text) (derive.Secret, error) {
 	secret, err := derive.ParseSecret(text)
 	if err != nil {
 		return derive.Secret{}, fmt.Errorf("comes from %s, whose content %w", name, err)
@@ -82,11 +114,8 @@ func fetch(source, name string) (derive.Secret, error) {
 	return secret, nil
 }
 
-func checkSecretFile(path string) error {
-	info, err := os.Stat(path)
+func checkSecretFile(path string, info fs.FileInfo) error {
 	switch {
-	case err != nil:
-		return fmt.Errorf("names a file that cannot be read: %w", errors.Unwrap(err))
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("comes from %s, which is not a regular file", path)
 	case info.Size() > maxSecretFile:

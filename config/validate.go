@@ -24,6 +24,7 @@ type validation struct {
 
 	documentKey derive.Secret // of the audit log
 
+	secrets [][]byte  // those that stood in the file itself, see seal
 	sources []string  // the files that the document names
 	inputs  hash.Hash // of what they hold, but for secrets, which check values stand for
 }

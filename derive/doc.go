@@ -94,6 +94,16 @@
 // used again. [Keyring.Replaces] tells whether a new ring may take the place of
 // a running one without losing a session.
 //
+// # Memory
+//
+// A ring holds its secrets in the memory of the entries that it was made from,
+// and copies them nowhere. [Keyring.Wipe], [Secret.Wipe] and [Key.Wipe] zero
+// them when nobody needs them any more, and scratch is cleared before a function
+// returns. What Go cannot promise is that nothing was copied on the way: a stack
+// that grows leaves its former place behind, registers are saved when a
+// goroutine is interrupted, and strings, as from [Secret.Reveal] and
+// [Key.Reveal], stay as long as the garbage collector lets them.
+//
 // # Compatibility
 //
 // Every derived byte is pinned by testdata/vectors/kh1.json, which a second,

@@ -19,3 +19,6 @@ var ErrNothingIssues = errors.New("no version issues")
 
 // ErrInvalidDocument is the refusal of a document id or namespace out of bounds.
 var ErrInvalidDocument = errors.New("invalid document")
+
+// errWiped is for a fault of the caller, who used a ring after its end.
+var errWiped = errors.New("the ring is wiped")

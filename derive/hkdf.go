@@ -3,6 +3,7 @@ package derive
 import (
 	"bytes"
 	"crypto/fips140"
+	"crypto/hmac"
 	"crypto/sha256"
 	"io"
 
@@ -86,6 +87,21 @@ func hmacSHA256(mac *[sha256.Size]byte, key []byte, message ...[]byte) {
 	h.Write(mac[:])
 	h.Sum(mac[:0])
 	h.Reset() // its state stood for the key
+}
+
+// MAC is HMAC-SHA-256 of a message under the secret, of which there must be one.
+// It is for a secret with a purpose of its own, which is in no ring.
+func (s Secret) MAC(message []byte) (mac [sha256.Size]byte) {
+	if fips140.Enabled() {
+		key := bytes.Clone(s.bytes())
+		defer clear(key)
+		h := hmac.New(sha256.New, key)
+		h.Write(message)
+		h.Sum(mac[:0])
+		return mac
+	}
+	hmacSHA256(&mac, s.bytes(), message)
+	return mac
 }
 
 // The reference is given copies, since what goes through an interface goes to

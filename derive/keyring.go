@@ -3,16 +3,18 @@ package derive
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
 // Keyring holds all versions of the master secrets. It never changes after
-// [NewKeyring] and is safe for any number of goroutines.
+// [NewKeyring], but for [Keyring.Wipe], and is safe for any number of goroutines.
 type Keyring struct {
 	entries  []Entry // in the order given
 	byID     map[entryID]*Entry
 	highest  uint32
 	schedule []step // ascending in time and version
+	wiped    uint32 // atomic; 1 if the secrets are zeros, or about to be
 }
 
 // step says which version is primary from a moment on.
@@ -38,6 +40,20 @@ func NewKeyring(entries []Entry) (*Keyring, error) {
 	r.schedule = r.makeSchedule()
 	return r, nil
 }
+
+// Wipe zeroes the secrets, which the ring shares with the entries that it was
+// made from. It is for a ring that no key is being made with any more; from then
+// on Issue and Resolve fail. What is public about the ring stays.
+func (r *Keyring) Wipe() {
+	atomic.StoreUint32(&r.wiped, 1) // first, so that no key can be made of the zeros
+	for i := range r.entries {
+		r.entries[i].MasterKey.Wipe()
+		r.entries[i].SaltKey.Wipe()
+	}
+}
+
+// isWiped is asked after the secrets were used: if it says no, they were not zeros.
+func (r *Keyring) isWiped() bool { return atomic.LoadUint32(&r.wiped) != 0 }
 
 // makeSchedule lets every entry become active in the order of time and notes
 // each change of the primary.

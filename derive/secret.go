@@ -45,6 +45,14 @@ func (opaque) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // IsZero tells whether there are no bytes at all, as in the zero value.
 func (o opaque) IsZero() bool { return o.box == nil }
 
+// Wipe zeroes the bytes, here and in every copy of the value. It must not be
+// used any more.
+func (o opaque) Wipe() {
+	if !o.IsZero() {
+		clear(o.bytes())
+	}
+}
+
 func (o opaque) equal(other opaque) bool {
 	if o.IsZero() || other.IsZero() {
 		return o.IsZero() && other.IsZero()
@@ -74,14 +82,17 @@ func NewSecret(b []byte) (Secret, error) {
 
 // ParseSecret reads a secret written as standard base64 with padding (RFC 4648
 // section 4), exactly 44 characters. Anything else is refused; the error never
-// repeats the text.
-func ParseSecret(text string) (Secret, error) {
+// repeats the text. Bytes, other than a string, can be cleared afterwards.
+func ParseSecret[Text string | []byte](text Text) (Secret, error) {
 	if len(text) != secretTextSize {
 		return Secret{}, fmt.Errorf("is %d characters long; a secret is 32 bytes in standard base64 with padding, exactly %d", len(text), secretTextSize)
 	}
+	var encoded [secretTextSize]byte
 	var b [SecretSize + 1]byte // what 44 characters decode to without padding
+	defer clear(encoded[:])
 	defer clear(b[:])
-	n, err := base64.StdEncoding.Strict().Decode(b[:], []byte(text))
+	copy(encoded[:], text)
+	n, err := base64.StdEncoding.Strict().Decode(b[:], encoded[:])
 	if err != nil || n != SecretSize {
 		return Secret{}, errors.New("is not 32 bytes in standard base64 with padding (letters, digits, + and /, ending in =)")
 	}
@@ -100,6 +111,16 @@ func GenerateSecret(random io.Reader) (Secret, error) {
 
 // Equal compares in constant time.
 func (s Secret) Equal(other Secret) bool { return s.equal(other.opaque) }
+
+// Clone returns a copy that is not wiped with the secret.
+func (s Secret) Clone() Secret {
+	if s.IsZero() {
+		return Secret{}
+	}
+	c := Secret{newOpaque()}
+	copy(c.bytes(), s.bytes())
+	return c
+}
 
 // Reveal writes the secret as [ParseSecret] reads it, for the file that keeps it.
 func (s Secret) Reveal() string {
@@ -130,11 +151,14 @@ func looksRandom(b []byte) bool {
 type Key struct{ opaque }
 
 // Reveal writes the key as unpadded base64url, 43 characters.
-func (k Key) Reveal() string {
+func (k Key) Reveal() string { return string(k.AppendReveal(nil)) }
+
+// AppendReveal appends what [Key.Reveal] returns, which can be cleared there.
+func (k Key) AppendReveal(b []byte) []byte {
 	if k.IsZero() {
-		return ""
+		return b
 	}
-	return base64.RawURLEncoding.EncodeToString(k.bytes())
+	return base64.RawURLEncoding.AppendEncode(b, k.bytes())
 }
 
 // Equal compares in constant time.

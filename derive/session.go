@@ -26,6 +26,9 @@ func (r *Keyring) Issue(doc Document, now time.Time, random io.Reader) (Key, Hin
 		return Key{}, Hint{}, err
 	}
 	key, hint := e.seal(ref, doc)
+	if r.isWiped() {
+		return Key{}, Hint{}, errWiped
+	}
 	return key, hint, nil
 }
 
@@ -59,6 +62,9 @@ func (r *Keyring) Resolve(hint Hint, doc Document, now time.Time, maxAge time.Du
 	var prk [sha256.Size]byte
 	defer clear(prk[:])
 	sessionPRK(&prk, e.MasterKey, e.SaltKey, hint.reference)
+	if r.isWiped() {
+		return Key{}, errWiped
+	}
 	context := appendContext(make([]byte, 0, maxContextSize), e.Version, hint.reference, doc)
 	tag := sessionTag(&prk, context)
 	if subtle.ConstantTimeCompare(tag[:], hint.tag[:]) != 1 {

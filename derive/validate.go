@@ -1,6 +1,7 @@
 package derive
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -82,28 +83,29 @@ func (v *validation) checkMaterial(i int, field string, s Secret) {
 }
 
 // checkSecretsDiffer refuses a secret that stands twice in the ring, in
-// whatever role: two versions with one secret would fall together.
+// whatever role: two versions with one secret would fall together. It sorts them
+// where they are, since a map would have copies.
 func (v *validation) checkSecretsDiffer() {
 	type place struct {
-		index int
-		field string
+		index  int
+		field  string
+		secret Secret
 	}
-	seen := make(map[[SecretSize]byte]place, 2*len(v.entries))
-	defer clear(seen)
+	var places []place
 	for i := range v.entries {
-		for _, s := range []struct {
-			field  string
-			secret Secret
-		}{{"master_key", v.entries[i].MasterKey}, {"salt_key", v.entries[i].SaltKey}} {
-			if s.secret.IsZero() {
-				continue
+		for _, p := range []place{{i, "master_key", v.entries[i].MasterKey}, {i, "salt_key", v.entries[i].SaltKey}} {
+			if !p.secret.IsZero() {
+				places = append(places, p)
 			}
-			if first, twice := seen[[SecretSize]byte(s.secret.bytes())]; twice {
-				v.refuse(i, s.field, "is the same secret as %s of keys[%d] (version %d): every secret stands once; make a new entry with fresh ones",
-					first.field, first.index, v.entries[first.index].Version)
-				continue
-			}
-			seen[[SecretSize]byte(s.secret.bytes())] = place{i, s.field}
+		}
+	}
+	slices.SortStableFunc(places, func(a, b place) int { return bytes.Compare(a.secret.bytes(), b.secret.bytes()) })
+	for i := 1; i < len(places); i++ {
+		first, p := places[i-1], places[i]
+		if p.secret.Equal(first.secret) {
+			places[i] = first // for one that stands there a third time
+			v.refuse(p.index, p.field, "is the same secret as %s of keys[%d] (version %d): every secret stands once; make a new entry with fresh ones",
+				first.field, first.index, v.entries[first.index].Version)
 		}
 	}
 }

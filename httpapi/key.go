@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/labstack/echo/v4"
 
 	"keyhint/derive"
@@ -15,12 +14,6 @@ import (
 
 // errIssuingStopped is the refusal of new sessions for a reason that is not the ring's.
 var errIssuingStopped = errors.New("issuing is stopped")
-
-// keyResponse is the body of a 200 answer.
-type keyResponse struct {
-	Key     string `json:"key"`
-	KeyHint string `json:"keyHint"`
-}
 
 // key answers POST /v1/key: a new key for a null hint, the earlier one for a
 // hint. Whether the caller may open the document is settled before the hint is
@@ -44,19 +37,31 @@ func (s *server) key(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	body, err := json.Marshal(keyResponse{key.Reveal(), hint.String()})
-	if err != nil {
-		return err
-	}
+	defer key.Wipe()
 	x.hint = hint
 	if err := s.record(x, nil); err != nil {
 		return err // and no key leaves
 	}
+	body := answer(key, hint)
+	defer clear(body) // it is written when this function returns
 	s.Usage.add(hint, request.operation, now)
 	if request.operation == access.Resolve {
 		s.Metrics.observeHintAge(now.Sub(hint.Reference().Time()))
 	}
 	return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, body)
+}
+
+// maxAnswerSize is the length of an answer with the longest hint, in bytes.
+const maxAnswerSize = 149
+
+// answer is the body of a 200 answer. Neither text has characters that JSON
+// escapes, and an encoder of JSON would keep a copy.
+func answer(key derive.Key, hint derive.Hint) []byte {
+	body := append(make([]byte, 0, maxAnswerSize), `{"key":"`...)
+	body = key.AppendReveal(body)
+	body = append(body, `","keyHint":"`...)
+	body = append(body, hint.String()...)
+	return append(body, `"}`...)
 }
 
 func (s *server) openSession(x *exchange, doc derive.Document, request keyRequest, now time.Time) (derive.Key, derive.Hint, error) {

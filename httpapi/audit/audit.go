@@ -67,7 +67,7 @@ type Options struct {
 // no records, and never fails.
 type Log struct {
 	sink    *sink
-	key     documentKey
+	key     derive.Secret // for pseudonyms; may be zero
 	observe func(time.Duration, error)
 }
 
@@ -89,7 +89,7 @@ func Open(o Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Log{sink: s, key: newDocumentKey(o.DocumentKey), observe: o.Observe}, nil
+	return &Log{sink: s, key: o.DocumentKey.Clone(), observe: o.Observe}, nil
 }
 
 // buffers are for records on their way.
@@ -144,10 +144,11 @@ func (l *Log) Detached() error {
 	return l.sink.detached()
 }
 
-// Close closes the log. Records that are on their way are still written; others
-// are refused.
+// Close closes the log, and wipes its document key. Records that are on their
+// way are still written; others are refused.
 func (l *Log) Close() {
 	if l != nil {
 		l.sink.close()
+		l.key.Wipe()
 	}
 }

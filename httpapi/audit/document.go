@@ -1,28 +1,11 @@
 package audit
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 
 	"keyhint/derive"
 )
-
-// documentKey makes pseudonyms of document ids; nil makes none.
-type documentKey []byte
-
-func newDocumentKey(s derive.Secret) documentKey {
-	if s.IsZero() {
-		return nil
-	}
-	key, err := base64.StdEncoding.DecodeString(s.Reveal())
-	if err != nil {
-		panic("audit: a secret is not base64") // as Reveal writes it
-	}
-	return key
-}
 
 // DocumentID is the pseudonym of a document in a log with a document key:
 //
@@ -32,16 +15,11 @@ func newDocumentKey(s derive.Secret) documentKey {
 // bytes, big-endian, and x. One document has one pseudonym under one key, and
 // whoever has the key can find a document's records but not read an id from one.
 func DocumentID(key derive.Secret, doc derive.Document) string {
-	return newDocumentKey(key).pseudonym(doc)
-}
-
-func (k documentKey) pseudonym(doc derive.Document) string {
-	mac := hmac.New(sha256.New, k)
 	message := make([]byte, 0, 4+len(doc.Namespace)+4+len(doc.ID))
 	for _, part := range []string{doc.Namespace, doc.ID} {
 		message = binary.BigEndian.AppendUint32(message, uint32(len(part)))
 		message = append(message, part...)
 	}
-	mac.Write(message)
-	return hex.EncodeToString(mac.Sum(nil))
+	mac := key.MAC(message)
+	return hex.EncodeToString(mac[:])
 }

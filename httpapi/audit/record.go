@@ -35,7 +35,7 @@ type Record struct {
 }
 
 // append writes the record as a line.
-func (r *Record) append(b []byte, key documentKey) []byte {
+func (r *Record) append(b []byte, key derive.Secret) []byte {
 	b = appendHead(b, r.Kind, r.Time)
 	b = appendText(b, "request_id", r.RequestID)
 	if r.Client.IsValid() {
@@ -48,10 +48,10 @@ func (r *Record) append(b []byte, key documentKey) []byte {
 	b = appendText(b, "namespace", r.Document.Namespace)
 	switch {
 	case r.Document.ID == "":
-	case key == nil:
+	case key.IsZero():
 		b = appendText(b, "document_id", r.Document.ID)
 	default:
-		b = appendText(b, "document_id_hmac", key.pseudonym(r.Document))
+		b = appendText(b, "document_id_hmac", DocumentID(key, r.Document))
 	}
 	b = appendText(b, "operation", r.Operation)
 	if r.Hint.Version() != 0 {
