@@ -30,6 +30,7 @@ import (
 	"keyhint/httpapi/devpage"
 	"keyhint/httpapi/listen"
 	"keyhint/httpapi/service"
+	"keyhint/memory"
 )
 
 // Exit codes, as the help of the root command lists them.
@@ -78,8 +79,12 @@ or cannot be read.`,
 		Example:       "  keyhint dev\n  keyhint serve --config /etc/keyhint/keyhint.yaml",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		// Before any command: what this program derives must be right.
+		// Before any command: nobody else may see the secrets that it will have, and
+		// what this program derives must be right.
 		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if err := memory.Conceal(); err != nil {
+				return &failure{exitFailed, fmt.Errorf("the memory of this program cannot be kept out of core dumps: %w", err), "see whether a sandbox forbids prctl or setrlimit, and allow it"}
+			}
 			if err := derive.SelfTest(); err != nil {
 				return &failure{exitFailed, err, "this program derives wrong keys on this machine; do not use it, and report this"}
 			}
@@ -109,7 +114,11 @@ go to stderr.`,
 			return nil
 		},
 		RunE: func(command *cobra.Command, _ []string) error {
-			c, err := findConfig(file)
+			path, err := findFile(file)
+			if err != nil {
+				return err
+			}
+			c, unlocked, err := loadLocked(path, nil)
 			if err != nil {
 				return err
 			}
@@ -120,7 +129,7 @@ go to stderr.`,
 			defer endProfile()
 			hangup := make(chan os.Signal, 1)
 			signal.Notify(hangup, syscall.SIGHUP)
-			return serve(command.Context(), service.Options{Config: c, Hangup: hangup}, `set server.address in `+c.File+` to a free one`)
+			return serve(command.Context(), service.Options{Config: c, Hangup: hangup}, unlocked, `set server.address in `+c.File+` to a free one`)
 		},
 	}
 	addConfigFlag(command, &file)
@@ -158,7 +167,7 @@ versions to that ring and disable them.`,
 				return &failure{exitFailed, fmt.Errorf("making the development configuration: %w", err), "run it in a folder that you may write to"}
 			}
 			flags := config.Flags{"server.address": address}
-			c, err := loadConfig(file, flags)
+			c, unlocked, err := loadLocked(file, flags)
 			if err != nil {
 				return err
 			}
@@ -180,7 +189,7 @@ versions to that ring and disable them.`,
 				fmt.Fprintf(out, devGuide, origin+c.Server.Path, file, made)
 				made = ""
 			}}
-			return serve(command.Context(), options, "choose another with --address 127.0.0.1:8081")
+			return serve(command.Context(), options, unlocked, "choose another with --address 127.0.0.1:8081")
 		},
 	}
 	command.Flags().StringVar(&file, "config", "keyhint.dev.yaml", "configuration `FILE`, made if it is not there")
@@ -578,11 +587,7 @@ func findConfig(flag string) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return loadConfig(path, nil)
-}
-
-func loadConfig(path string, flags config.Flags) (*config.Config, error) {
-	c, err := config.Load(path, flags)
+	c, err := config.Load(path, nil)
 	if err != nil {
 		return nil, refusal(err)
 	}
@@ -594,8 +599,9 @@ func refusal(err error) error {
 }
 
 // serve runs the endpoint until a signal. It sets the log, the sockets and the
-// clock of the options; addressHint tells what to do when the address cannot be had.
-func serve(ctx context.Context, options service.Options, addressHint string) error {
+// clock of the options; unlocked is why memory is not locked, if it should be;
+// addressHint tells what to do when the address cannot be had.
+func serve(ctx context.Context, options service.Options, unlocked error, addressHint string) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
@@ -607,6 +613,9 @@ func serve(ctx context.Context, options service.Options, addressHint string) err
 	c, level := options.Config, new(slog.LevelVar)
 	level.Set(c.Log.Level)
 	options.Log, options.Level, options.Sockets, options.Now = newLogger(c.Log.Format, level), level, sockets, clock
+	if unlocked != nil {
+		options.Log.Info("memory is not locked: if there is swap space, secrets can get there", "cause", unlocked, "mend", lockHint)
+	}
 	err = service.Run(ctx, options)
 	var listen *service.ListenError
 	switch {

@@ -23,6 +23,7 @@ type Config struct {
 	Keyring Keyring
 	Log     Log
 	Audit   Audit
+	Memory  Memory
 
 	digest [sha256.Size]byte // of what the sources held
 }

@@ -11,6 +11,7 @@ type document struct {
 	Keyring keyringSection `mapstructure:"keyring"`
 	Log     logSection     `mapstructure:"log"`
 	Audit   auditSection   `mapstructure:"audit"`
+	Memory  memorySection  `mapstructure:"memory"`
 }
 
 // defaults is what holds where neither the file nor the environment speaks.
@@ -30,5 +31,6 @@ func defaults() document {
 		Keyring: keyringSection{ReloadInterval: 30 * time.Second},
 		Log:     logSection{Level: "info", Format: "json"},
 		Audit:   auditSection{Sink: AuditStdout},
+		Memory:  memorySection{Lock: "try"},
 	}
 }

@@ -44,6 +44,8 @@ log:
   format: text
 audit:
   sink: none # it would fill the terminal
+memory:
+  lock: "off" # what an ordinary user may not do needs no mention at each start
 keyring:
   keys:
 `

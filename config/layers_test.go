@@ -75,6 +75,8 @@ var layered = map[string]struct {
 		layer{true, true}, layer{"false", false}, layer{"true", true}},
 	"audit.document_key": {nil, func(c *config.Config) any { return c.Audit.DocumentKey.Reveal() }, "",
 		layer{documentKeys[0], documentKeys[0]}, layer{documentKeys[1], documentKeys[1]}, layer{documentKeys[2], documentKeys[2]}},
+	"memory.lock": {nil, func(c *config.Config) any { return c.Memory.Lock }, config.LockTry,
+		layer{"off", config.LockOff}, layer{"require", config.LockRequire}, layer{"try", config.LockTry}},
 }
 
 // documentKeys are secrets that are in no ring.
@@ -205,6 +207,8 @@ func TestLoadNamesWhereABadValueCameFrom(t *testing.T) {
 			"environment variable KEYHINT_LOG_LEVEL: log.level is not a level: write debug, info, warn or error"},
 		{"a format", "KEYHINT_LOG_FORMAT", "xml", nil,
 			"environment variable KEYHINT_LOG_FORMAT: log.format is not a format: write json or text"},
+		{"a lock", "KEYHINT_MEMORY_LOCK", "true", nil,
+			"environment variable KEYHINT_MEMORY_LOCK: memory.lock is not a way to lock memory: write require, try or off"},
 		{"a namespace that is too long", "KEYHINT_KEYRING_NAMESPACE", strings.Repeat("x", 129), nil,
 			"environment variable KEYHINT_KEYRING_NAMESPACE: keyring.namespace is 129 bytes long: the maximum is 128"},
 		{"a namespace that is not text", "KEYHINT_KEYRING_NAMESPACE", "\xff", nil,

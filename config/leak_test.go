@@ -152,6 +152,8 @@ audit:
   sink: /var/log/keyhint/audit.log
   fsync: true
   document_key: $DOCUMENT_KEY
+memory:
+  lock: try
 `
 
 const noneMode = "auth:\n  mode: none\n"

@@ -47,6 +47,10 @@ func open(path string, data []byte, info fs.FileInfo, flags Flags) (*Opened, err
 	return o, nil
 }
 
+// MemoryLock is memory.lock, for whoever locks memory before secrets come from
+// their files. [Opened.Load] tells whether it is valid.
+func (o *Opened) MemoryLock() MemoryLock { return MemoryLock(o.document.Memory.Lock) }
+
 // Load reads what the file names, and validates it all. It can be called once.
 func (o *Opened) Load() (*Config, error) {
 	defer clear(o.data)

@@ -191,6 +191,7 @@ func (r *Reloader) reportFixed(next *Config) {
 		{"admin.address", next.Admin.Address != r.started.Admin.Address},
 		{"log.format", next.Log.Format != r.started.Log.Format},
 		{"keyring.ledger_file", next.Keyring.LedgerFile != r.started.Keyring.LedgerFile},
+		{"memory.lock", next.Memory.Lock != r.started.Memory.Lock},
 	} {
 		if fixed.differs {
 			r.log.Warn("a changed setting takes effect at the next start only", "setting", fixed.setting)

@@ -361,6 +361,7 @@ func TestReloadNamesWhatCannotChange(t *testing.T) {
 		"admin.address":       "admin: {address: 127.0.0.1:1}\n",
 		"log.format":          "log: {format: text}\n",
 		"keyring.ledger_file": "  ledger_file: /nowhere\n",
+		"memory.lock":         "memory: {lock: off}\n",
 	} {
 		t.Run(setting, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "keyhint.yaml")

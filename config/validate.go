@@ -78,6 +78,7 @@ func (v *validation) config(doc document) *Config {
 		Keyring: v.keyring(doc.Keyring),
 		Log:     v.log(doc.Log),
 		Audit:   audit,
+		Memory:  v.memory(doc.Memory),
 	}
 }
 
