@@ -96,8 +96,8 @@ func TestContainerImage(t *testing.T) {
 	t.Run("running", func(t *testing.T) { serveImage(t, root, c) })
 }
 
-// The same files from build to build, so that what is kept out of commits is kept
-// out of builds, and nothing of a commit is.
+// What is kept out of commits, such as configurations with secrets, is kept out of
+// builds too; what is in a commit is not, or the build would be of a changed one.
 func TestBuildContextIsTheCommit(t *testing.T) {
 	patterns := func(file string) (list []string) {
 		text, err := os.ReadFile(file)
