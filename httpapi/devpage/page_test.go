@@ -73,7 +73,11 @@ func (p *page) hear(event any) {
 	case *network.EventRequestWillBeSent:
 		p.requests = append(p.requests, e.Request.URL)
 	case *runtime.EventConsoleAPICalled:
-		fault("console.%s: %v", e.Type, e.Args)
+		var texts []string
+		for _, arg := range e.Args {
+			texts = append(texts, string(arg.Value)+arg.Description)
+		}
+		fault("console.%s: %s", e.Type, strings.Join(texts, " "))
 	case *runtime.EventExceptionThrown:
 		fault("exception: %s %v", e.ExceptionDetails.Text, e.ExceptionDetails.Exception.Description)
 	case *log.EventEntryAdded:
@@ -165,11 +169,11 @@ func (p *page) text(name string) string {
 	return evaluate[string](p, inFrame(name, "textarea")+".value")
 }
 
-// sameText waits until all messages of the session have arrived and both editors
-// show the same, and returns it.
-func (p *page) sameText(messages int) string {
+// sameText waits until the session has so many messages, a number or JavaScript
+// for one, and both editors show the same, and returns it.
+func (p *page) sameText(messages any) string {
 	p.Helper()
-	p.await("both have all that was written", fmt.Sprintf(`parseInt(document.querySelector('#summary').textContent) === %d && %s.value === %s.value`,
+	p.await("both have all that was written", fmt.Sprintf(`parseInt(document.querySelector('#summary').textContent) === %v && %s.value === %s.value`,
 		messages, inFrame("Alice", "textarea"), inFrame("Bob", "textarea")))
 	return p.text("Alice")
 }

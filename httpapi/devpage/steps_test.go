@@ -106,7 +106,9 @@ func TestEveryStepDoesWhatItSays(t *testing.T) {
 	winners := make(map[string]bool)
 	for range 4 {
 		race := p.step("race")
-		race.wants(t, 4)
+		if race.wants(t, 4); t.Failed() {
+			t.FailNow()
+		}
 		keys := map[string]string{}
 		for i, e := range race.Exchanges[:2] {
 			keys[e.Who] = e.Key

@@ -130,6 +130,18 @@ test('the history alone gives the text', () => {
   assert.equal(late.value, value);
 });
 
+test('a character that is typed into and whole again', () => {
+  const network = new Network(['a', 'b']);
+  network.edit(0, '[𝄞]');
+  network.settle();
+  network.edit(0, '[\ud834 \udd1e]');
+  assert.equal(network.settle(), '[\ud834 \udd1e]');
+  network.edit(1, '[𝄞]');
+  network.settle();
+  network.edit(0, '[𝄞!]');
+  assert.equal(network.settle(), '[𝄞!]');
+});
+
 test('no change is no change', () => {
   const text = new SharedText('a');
   assert.equal(text.edit(''), null);

@@ -46,6 +46,9 @@
     };
   });
 
+  /** How many messages the editors have sent to the relay. */
+  probe.messages = () => probe.sent.filter(({ type, data }) => type === 'message' && data).length;
+
   /** Everything that went through a port or between windows. */
   probe.sentText = () => texts(probe.sent);
 
