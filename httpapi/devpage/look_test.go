@@ -50,17 +50,24 @@ func gallery(t *testing.T) string {
 	return folder
 }
 
+// fits fails the test if anything is wider than its window.
+func (p *page) fits(state string) {
+	p.Helper()
+	for what, document := range map[string]string{"the page": "document", "Alice's frame": inFrame("Alice", "html") + ".ownerDocument", "Bob's frame": inFrame("Bob", "html") + ".ownerDocument"} {
+		width := evaluate[[]int](p, fmt.Sprintf(`(({ documentElement: { scrollWidth, clientWidth } }) => [scrollWidth, clientWidth])(%s)`, document))
+		if width[0] > width[1] {
+			p.Errorf("%s: %s is %d wide in %d", state, what, width[0], width[1])
+		}
+	}
+}
+
 // inspect looks at the page in every way, takes its picture, and has axe-core
 // look for what keeps people out.
 func (p *page) inspect(folder, state, axe string) {
 	p.Helper()
 	for _, l := range looks {
 		p.lookAs(l)
-		for what, document := range map[string]string{"the page": "document", "Alice's frame": inFrame("Alice", "html") + ".ownerDocument", "Bob's frame": inFrame("Bob", "html") + ".ownerDocument"} {
-			if width := evaluate[[]int](p, fmt.Sprintf(`(({ documentElement: { scrollWidth, clientWidth } }) => [scrollWidth, clientWidth])(%s)`, document)); width[0] > width[1] {
-				p.Errorf("%s, %s: %s is %d wide in %d", state, l, what, width[0], width[1])
-			}
-		}
+		p.fits(fmt.Sprintf("%s, %s", state, l))
 		picture, err := chromedp.Run(p.tab, chromedp.FullScreenshot(100))
 		must(p, err)
 		must(p, os.WriteFile(filepath.Join(folder, fmt.Sprintf("%s-%s.png", state, l)), picture, 0o644))
@@ -134,6 +141,10 @@ func TestEveryStateCanBeSeenByAll(t *testing.T) {
 	p.await("the page sees that keyhint is gone", `document.documentElement.dataset.keyhint === 'down'`)
 	p.step("open")
 	p.inspect(folder, "9-no-answer", axe)
+	for _, width := range []int64{320, 700, 820, 1152, 2000} {
+		p.lookAs(look{width, 800, "light"})
+		p.fits(fmt.Sprint(width))
+	}
 }
 
 // TestEverythingCanBeDoneWithAKeyboard walks through the page with Tab.
