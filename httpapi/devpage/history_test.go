@@ -1,8 +1,15 @@
 package devpage_test
 
 import (
+	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+
+	cdpage "github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
 )
 
 // TestHistoryOutlivesTheServer kills the server, starts it again, reloads the
@@ -69,6 +76,23 @@ func TestHistoryOutlivesTheServer(t *testing.T) {
 		if number != 5 {
 			check(number)
 		}
+	}
+
+	// The endpoint moves, and the page begins anew by itself.
+	file := filepath.Join(p.dir, "keyhint.dev.yaml")
+	text, err := os.ReadFile(file)
+	must(t, err)
+	move := chromedp.Func(func(context.Context, *chromedp.Target) error {
+		return os.WriteFile(file, []byte(strings.Replace(string(text), "server:", "server:\n  path: /elsewhere", 1)), 0o600)
+	})
+	_, err = chromedp.Run(p.tab, chromedp.WaitEvent(cdpage.LoadEventFired, nil, move))
+	must(t, err)
+	p.await("the page is ready", `'ready' in document.documentElement.dataset`)
+	if endpoint := evaluate[string](p, `document.querySelector('#endpoint').textContent`); endpoint != "POST /elsewhere" {
+		t.Errorf("the page asks with %s", endpoint)
+	}
+	if s := p.step("open"); s.State != "shown" {
+		t.Errorf("at another path: %+v", s)
 	}
 }
 

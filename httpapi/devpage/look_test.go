@@ -122,6 +122,7 @@ func TestEveryStateCanBeSeenByAll(t *testing.T) {
 	p := openPage(t, newKeyhint(t), refusedKeys, noConnection)
 	p.inspect(folder, "1-initial", axe)
 	p.typeAtEnd("Alice", "We move the launch to March.\n")
+	p.sameText(2)
 	p.typeAtEnd("Bob", "And tell nobody before the board has met.")
 	p.sameText(3)
 	p.inspect(folder, "2-typing", axe)

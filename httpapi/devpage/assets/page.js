@@ -72,7 +72,8 @@ async function begin() {
   if (!await ring.refresh()) drawRing();
   ring.follow();
   while (ring.entries.length === 0) await new Promise((resolve) => { ring.addEventListener('change', resolve, { once: true }); });
-  const [alice, bob] = await Promise.all(['Alice', 'Bob'].map((name) => Peer.open(name, find(`#${name}`), { relay, documentId, endpoint: ring.endpoint })));
+  const { endpoint } = ring;
+  const [alice, bob] = await Promise.all(['Alice', 'Bob'].map((name) => Peer.open(name, find(`#${name}`), { relay, documentId, endpoint })));
   const steps = makeSteps({ alice, bob, relay, ring, documentId });
 
   let running = false;
@@ -116,6 +117,7 @@ async function begin() {
   const view = new RelayView(relay, { facts: find('#facts'), messages: find('#messages'), summary: find('#summary') });
   for (const type of ['session', 'cleared']) relay.addEventListener(type, draw);
   ring.addEventListener('change', () => {
+    if (ring.endpoint !== endpoint) location.reload(); // it has moved, and the editors ask at the old place
     draw();
     if (ring.reachable) for (const peer of [alice, bob]) if (peer.state.is === 'failed') peer.retry();
   });

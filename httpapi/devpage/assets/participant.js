@@ -69,6 +69,7 @@ export class Participant {
 
   /** Takes over what was typed here. */
   type(value) {
+    if (!this.#session) return;
     const { number, content, text } = this.#session;
     const change = text.edit(value);
     if (!change) return;
