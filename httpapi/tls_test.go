@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"context"
 	"crypto"
+	"crypto/fips140"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
@@ -88,6 +89,10 @@ func TestTLS12SuitesAreForwardSecretAndAuthenticated(t *testing.T) {
 	}
 	withECDSA, ecdsaRoots := serveTLS(t, newECKey(t), tls.VersionTLS12)
 	withRSA, rsaRoots := serveTLS(t, rsaKey, tls.VersionTLS12)
+	want := 6
+	if fips140.Enabled() {
+		want = 4 // without those of ChaCha20
+	}
 	tried, worked := 0, 0
 	for _, suite := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
 		if suite.SupportedVersions[0] == tls.VersionTLS13 {
@@ -101,7 +106,7 @@ func TestTLS12SuitesAreForwardSecretAndAuthenticated(t *testing.T) {
 		conn, err := tls.Dial("tcp", address, &tls.Config{
 			RootCAs: roots, MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{suite.ID},
 		})
-		good := strings.HasPrefix(suite.Name, "TLS_ECDHE_") && (strings.Contains(suite.Name, "_GCM_") || strings.Contains(suite.Name, "_POLY1305"))
+		good := strings.HasPrefix(suite.Name, "TLS_ECDHE_") && (strings.Contains(suite.Name, "_GCM_") || strings.Contains(suite.Name, "_POLY1305") && !fips140.Enabled())
 		if (err == nil) != good {
 			t.Errorf("%s: %v", suite.Name, err)
 		}
@@ -110,7 +115,7 @@ func TestTLS12SuitesAreForwardSecretAndAuthenticated(t *testing.T) {
 			conn.Close()
 		}
 	}
-	if tried < 20 || worked != 6 {
+	if tried < 20 || worked != want {
 		t.Errorf("%d of %d suites work", worked, tried)
 	}
 }
