@@ -69,8 +69,9 @@ func Describe(c *Config, now time.Time) KeyringDescription {
 			ActivateAt: e.ActivateAt.UTC(), IssueUntil: e.IssueUntil.UTC(),
 			NextChange: changes[e.Check],
 		}
-		if e.Status != derive.Destroyed {
-			d.Entries[i].DestroyableFrom = destroyableFrom(stops[i], k.MaxAge).UTC()
+		// The end of the last year that can be written stands for never.
+		if from := destroyableFrom(stops[i], k.MaxAge); e.Status != derive.Destroyed && inCalendar(from) {
+			d.Entries[i].DestroyableFrom = from.UTC()
 		}
 	}
 	return d

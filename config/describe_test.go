@@ -114,11 +114,16 @@ func TestDescribeDestroyableFrom(t *testing.T) {
 		{"its own beginning is no end", ring(one.with("activate_at", past)) + "  max_age: 24h\n", "-"},
 		{"a twin's beginning is no end", ring(one, newEntry(t, 1).with("activate_at", past).with("status", "resolve_only")) + "  max_age: 24h\n", "-"},
 		{"past", ring(one, two.with("activate_at", past)) + "  max_age: 24h\n", "2026-10-02T00:00:00Z"},
+		{"beyond the calendar", ring(one.with("issue_until", `"9999-12-31T23:59:59Z"`), two) + "  max_age: 24h\n", "-"},
 		{"destroyed already", ring(one.without("master_key", "salt_key").with("status", "destroyed"), two.with("activate_at", past)) + "  max_age: 24h\n", "-"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := "-"
-			if d := config.Describe(mustLoad(t, c.text), noon).Entries[0]; !d.DestroyableFrom.IsZero() {
+			d := config.Describe(mustLoad(t, c.text), noon).Entries[0]
+			if _, err := json.Marshal(d); err != nil {
+				t.Error(err)
+			}
+			if !d.DestroyableFrom.IsZero() {
 				got = d.DestroyableFrom.Format(time.RFC3339)
 			}
 			if got != c.want {

@@ -23,7 +23,7 @@ func parseScalar(t reflect.Type, text string) (any, error) {
 		return d, nil
 	case time.Time:
 		var at time.Time
-		if err := at.UnmarshalText([]byte(text)); err != nil || at.IsZero() || !rfc3339.MatchString(text) {
+		if err := at.UnmarshalText([]byte(text)); err != nil || at.IsZero() || !inCalendar(at) || !rfc3339.MatchString(text) {
 			return nil, errors.New(`is not a time: write RFC 3339 with an offset, in quotes, such as "2026-01-31T12:00:00Z"`)
 		}
 		return at, nil
@@ -55,6 +55,12 @@ var (
 	// rfc3339 is the form; package time also takes T9:00:00 for 09:00 and more.
 	rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
 )
+
+// inCalendar tells whether a time can be written in RFC 3339, in UTC.
+func inCalendar(t time.Time) bool {
+	year := t.UTC().Year()
+	return 0 <= year && year <= 9999
+}
 
 // isScalar tells the types that parseScalar reads from sections and lists.
 func isScalar(t reflect.Type) bool {
