@@ -172,8 +172,10 @@ func TestRefusalsHaveRecords(t *testing.T) {
 			c.Access = refusing{nil, errors.Join(access.ErrUnavailable, context.Canceled)}
 		},
 			`{"documentId":"d","keyHint":null}`, unavailable, map[string]any{"document_id": "d", "operation": "issue"}},
-		"over the limit": {func(c *httpapi.Config) { c.PerAddress = spent(t) }, `{"documentId":"d","keyHint":null}`,
+		"over the limit": {func(c *httpapi.Config) { c.PerAddress = spent(t, "127.0.0.1") }, `{"documentId":"d","keyHint":null}`,
 			kind{429, "urn:keyhint:rate-limited", "3600"}, nil},
+		"over the caller's limit": {func(c *httpapi.Config) { c.Access, c.PerSubject = named("alice"), spent(t, "alice") }, `{"documentId":"d","keyHint":null}`,
+			kind{429, "urn:keyhint:rate-limited", "3600"}, map[string]any{"subject": "alice"}},
 		"too much for a hint": {func(*httpapi.Config) {}, `{"documentId":"d","keyHint":"` + strings.Repeat("x", 16000) + `"}`,
 			hintMismatch, map[string]any{"document_id": "d", "operation": "resolve"}},
 		"a panic": {func(c *httpapi.Config) { c.Random = panicking{} }, `{"documentId":"d","keyHint":null}`,
@@ -219,15 +221,15 @@ type panicking struct{}
 
 func (panicking) Read([]byte) (int, error) { panic("no randomness") }
 
-// spent is a limit that is reached already.
-func spent(t *testing.T) *ratelimit.Limiter {
+// spent is a limit that somebody has reached already.
+func spent(t *testing.T, who string) *ratelimit.Limiter {
 	t.Helper()
 	limit, err := ratelimit.Parse("1/h")
 	if err != nil {
 		t.Fatal(err)
 	}
 	limiter := ratelimit.New(limit, 10, func() time.Time { return noon })
-	limiter.Allow("127.0.0.1")
+	limiter.Allow(who)
 	return limiter
 }
 

@@ -42,12 +42,12 @@ func (s *server) identify(next echo.HandlerFunc) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
+		exchangeOf(c).caller = caller
 		if subject := caller.Subject(); subject != "" {
 			if ok, wait := s.PerSubject.Allow(subject); !ok {
 				return rateLimitedFor(wait, perSubjectLimit)
 			}
 		}
-		exchangeOf(c).caller = caller
 		return next(c)
 	}
 }
