@@ -631,10 +631,15 @@ func serve(ctx context.Context, options service.Options, unlocked error, address
 	return &failure{exitFailed, err, "the log above says more"}
 }
 
+// newLogger returns a log that goes to stderr.
 func newLogger(format string, level slog.Leveler) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level}
+	to, options := &logWriter{to: os.Stderr}, &slog.HandlerOptions{Level: level}
+	log := slog.New(slog.NewJSONHandler(to, options))
 	if format == "text" {
-		return slog.New(slog.NewTextHandler(os.Stderr, options))
+		log = slog.New(slog.NewTextHandler(to, options))
 	}
-	return slog.New(slog.NewJSONHandler(os.Stderr, options))
+	to.lost = func(lines int) {
+		log.Warn("lines of this log were lost: nothing took them up", "lines", lines)
+	}
+	return log
 }
