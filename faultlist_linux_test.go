@@ -381,11 +381,17 @@ func fullAuditDisk(t *testing.T, v *victim) {
 	if outcome, _, _ := ask(t, client, v.url, "doc", nil); outcome != unavailable {
 		t.Errorf("it answers %s", outcome)
 	}
+	if v.gauge(t, "keyhint_audit_writable") != 0 {
+		t.Error("the metrics do not tell")
+	}
 	if err := os.Remove(junk); err != nil {
 		t.Fatal(err)
 	}
 	if !ready(http.StatusOK) || !answers("200") {
 		t.Fatal("it does not recover")
+	}
+	if v.gauge(t, "keyhint_audit_writable") != 1 {
+		t.Error("the metrics do not tell that it has recovered")
 	}
 }
 

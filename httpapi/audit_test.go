@@ -247,7 +247,8 @@ func TestWithoutItsRecordNoKeyLeaves(t *testing.T) {
 	entry := newEntry(t, 1)
 	ring := withRing(newKeyring(t, entry))
 	hint := newEndpoint(t, ring).issue("doc-1").KeyHint
-	e := newEndpoint(t, ring, withMetrics(m), withLog(&log, slog.LevelInfo), func(c *httpapi.Config) { c.Audit = brokenAudit(t, m) })
+	broken := brokenAudit(t, m)
+	e := newEndpoint(t, ring, withMetrics(m), withLog(&log, slog.LevelInfo), func(c *httpapi.Config) { c.Audit = broken })
 	before := scraped(t, m)
 	e.ask("doc-1", nil).wants(t, unavailable)
 	wantRefusal(t, m, before, "audit-unwritten")
@@ -258,7 +259,11 @@ func TestWithoutItsRecordNoKeyLeaves(t *testing.T) {
 	e.ask("doc-2", hint).wants(t, hintMismatch)
 	e.post("{").wants(t, malformedRequest)
 	e.do(e.newRequest(http.MethodGet, "/openapi.yaml", nil))
+	m.Report(httpapi.InForce{Usage: httpapi.NewUsage(newKeyring(t, entry), nil), Audit: broken})
 	after := scraped(t, m)
+	if writable, there := after["keyhint_audit_writable"]; !there || writable != 0 {
+		t.Errorf("writable: %v", writable)
+	}
 	if failed := after["keyhint_audit_failures_total"]; failed != 11*2+2 || after["keyhint_audit_records_total"] != 0 {
 		t.Errorf("%v failures, %v records", failed, after["keyhint_audit_records_total"])
 	}

@@ -41,3 +41,21 @@ func (m *Metrics) ObserveAudit(took time.Duration, err error) {
 		m.audit.written.Inc()
 	}
 }
+
+// auditCollector reports whether the audit log in force can be written.
+type auditCollector struct{ metrics *Metrics }
+
+var auditWritable = prometheus.NewDesc("keyhint_audit_writable",
+	"1 if records can be written to the audit log, 0 if the last one could not, nor can another be.", nil, nil)
+
+func (auditCollector) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- auditWritable }
+
+// Collect tries to write if writing has failed, as readiness does: where that
+// keeps requests away, no failures are counted any more.
+func (c auditCollector) Collect(metrics chan<- prometheus.Metric) {
+	f := c.metrics.inForce.Load()
+	if f == nil || f.Audit == nil {
+		return
+	}
+	metrics <- gauge(auditWritable, oneIf(f.Audit.Ready() == nil))
+}

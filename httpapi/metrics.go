@@ -11,6 +11,7 @@ import (
 
 	"keyhint/derive"
 	"keyhint/httpapi/access"
+	"keyhint/httpapi/audit"
 )
 
 // Metrics are what keyhint counts, for one process. Every series that requests
@@ -35,6 +36,7 @@ type Metrics struct {
 type InForce struct {
 	Usage    *Usage         // and its ring
 	MayIssue func() error   // as in [Config]; may be nil
+	Audit    *audit.Log     // nil keeps none
 	Tokens   *access.Tokens // nil in other modes than jwt
 
 	// Certificate is the one that the public listener shows now; nil is plain HTTP.
@@ -71,7 +73,7 @@ const (
 // of the Go runtime and the process. What issues is told by the clock now.
 func NewMetrics(now func() time.Time) *Metrics {
 	m := &Metrics{now: now, since: now(), registry: prometheus.NewRegistry()}
-	m.registry.MustRegister(ringCollector{m}, usageCollector{m}, tokenCollector{m}, certificateCollector{m}, newBuildInfo(),
+	m.registry.MustRegister(ringCollector{m}, usageCollector{m}, tokenCollector{m}, auditCollector{m}, certificateCollector{m}, newBuildInfo(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.registerRequests()
 	m.registerAccess()

@@ -226,7 +226,7 @@ func (s *service) apply(ctx context.Context, c *config.Config) error {
 // reports comes after the handler, so that nobody is told too early.
 func (s *service) enforce(e *endpoint) {
 	s.Level.Set(e.config.Log.Level)
-	reported := httpapi.InForce{Usage: e.usage, MayIssue: s.issuing.mayIssue, Tokens: e.control.tokens}
+	reported := httpapi.InForce{Usage: e.usage, MayIssue: s.issuing.mayIssue, Audit: e.audit, Tokens: e.control.tokens}
 	if e.tls != nil {
 		reported.Certificate = s.certificate
 	}
