@@ -27,7 +27,7 @@
 //
 // What a client chose is escaped unless it prints, so a record is one line to
 // every reader. A line that does not end in "}" was cut off by a full disk or a
-// crash, and no key left with it. No record is longer than 32 KiB: ids,
+// crash, and no key left with it. No record is longer than 64 KiB: ids,
 // subjects and hints are bounded where they come from.
 package audit
 
