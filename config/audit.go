@@ -1,7 +1,9 @@
 package config
 
 import (
+	"os"
 	"path/filepath"
+	"slices"
 
 	"keyhint/derive"
 )
@@ -46,6 +48,24 @@ func (v *validation) audit(a auditSection) Audit {
 		v.inputs.Write(mac[:])
 	}
 	return Audit{Sink: a.Sink, Fsync: a.Fsync, DocumentKey: key}
+}
+
+// checkSink refuses a file that has another use. Records would be appended to it.
+func (v *validation) checkSink(c *Config) {
+	if !filepath.IsAbs(c.Audit.Sink) {
+		return
+	}
+	sink, err := os.Stat(c.Audit.Sink)
+	for _, used := range append(slices.Clone(c.Sources), c.Keyring.LedgerFile) {
+		is := used == c.Audit.Sink // it may not be there yet
+		if other, missing := os.Stat(used); err == nil && missing == nil {
+			is = os.SameFile(sink, other)
+		}
+		if is {
+			v.refuse("audit.sink", "is %s, which is not only for records: name another file", used)
+			return
+		}
+	}
 }
 
 // checkDocumentKey refuses one that is a secret of an entry as well.

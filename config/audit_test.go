@@ -2,8 +2,10 @@ package config_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 
 	"keyhint/config"
@@ -31,6 +33,27 @@ func TestLoadRefusesAudit(t *testing.T) {
 			"keyhint.yaml: line 10: audit.document_key is the same secret as master_key of keys[0] (version 1): every secret stands once; make a new one with openssl rand -base64 32"},
 	} {
 		c.check(t)
+	}
+}
+
+// Records in a file that is read for something else would be its end.
+func TestLoadRefusesAnAuditFileWithAnotherUse(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	one := newEntry(t, 1)
+	writeFile(t, "master", one.get("master_key"), 0o600)
+	if err := os.Symlink(dir, "link"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ sink, more, is string }{
+		{"keyhint.yaml", "", "keyhint.yaml"},
+		{"link/keyhint.yaml", "", "keyhint.yaml"},
+		{"master", "", "$DIR/master"},
+		{"ledger", "  ledger_file: " + dir + "/ledger\n", "$DIR/ledger"},
+	} {
+		text := ring(one.with("master_key", "file://"+dir+"/master")) + c.more + "audit: {sink: " + dir + "/" + c.sink + "}\n"
+		writeFile(t, "keyhint.yaml", text, 0o600)
+		checkRefusal(t, "keyhint.yaml", nil, fmt.Sprintf("keyhint.yaml: line %d: audit.sink is %s, which is not only for records: name another file", strings.Count(text, "\n"), c.is))
 	}
 }
 

@@ -59,6 +59,7 @@ func (o *Opened) Load() (*Config, error) {
 	c := v.config(o.document)
 	v.inputs.Write(o.digest[:])
 	c.File, c.Sources, c.digest = o.path, append(v.sources, o.path), [sha256.Size]byte(v.inputs.Sum(nil))
+	v.checkSink(c)
 	if o.document.hasInlineSecrets() {
 		if err := checkNotWorldReadable(o.path, o.info); err != nil {
 			v.note(&Problem{Text: err.Error()})
