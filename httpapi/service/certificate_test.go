@@ -123,12 +123,15 @@ func TestBadCertificateStaysOutOfService(t *testing.T) {
 		says string
 	}{
 		{"garbage for a certificate", func() { writeFile(t, cert, "garbage") }, "does not make a pair with key_file"},
-		{"half a certificate", func() { certify(t, folder); writeFile(t, cert, read(cert)[:200]) }, "does not make a pair with key_file"},
+		{"half a certificate", func() { writeFile(t, cert, read(cert)[:200]) }, "does not make a pair with key_file"},
 		{"nothing for a certificate", func() { writeFile(t, cert, "") }, "does not make a pair with key_file"},
 		{"garbage for a key", func() { writeFile(t, key, "garbage") }, "does not make a pair with key_file"},
-		{"the key of another certificate", func() { other := read(key); certify(t, folder); writeFile(t, key, other) }, "private key does not match public key"},
+		{"the key of another certificate", func() {
+			other := t.TempDir()
+			certify(t, other)
+			writeFile(t, cert, read(filepath.Join(other, "cert.pem")))
+		}, "private key does not match public key"},
 		{"a key for everyone", func() {
-			certify(t, folder)
 			if err := os.Chmod(key, 0o644); err != nil {
 				t.Fatal(err)
 			}
