@@ -13,6 +13,9 @@ import (
 
 // limitAddress bounds the requests of each client address.
 func (s *server) limitAddress(next echo.HandlerFunc) echo.HandlerFunc {
+	if s.PerAddress == nil {
+		return next
+	}
 	return func(c echo.Context) error {
 		if ok, wait := s.PerAddress.Allow(ratelimit.AddressKey(exchangeOf(c).client)); !ok {
 			return rateLimitedFor(wait, perAddressLimit)

@@ -14,9 +14,11 @@ import (
 	"keyhint/httpapi/access"
 )
 
-// exchange is what is known of a request and its answer, for the log and the
-// audit log.
+// exchange is the context of a request, with what is known of it and its answer,
+// for the log and the audit log.
 type exchange struct {
+	echo.Context
+
 	decides    bool // it is about a key, so the audit log gets a record
 	requestID  string
 	client     netip.Addr
@@ -30,37 +32,42 @@ type exchange struct {
 	cause      error
 }
 
-const exchangeKey = "exchange"
+// exchangeOf is the context that handlers within [server.observe] get.
+func exchangeOf(c echo.Context) *exchange { return c.(*exchange) }
 
-func exchangeOf(c echo.Context) *exchange { return c.Get(exchangeKey).(*exchange) }
+// Values of headers that all answers have.
+var (
+	noStore = []string{"no-store"}
+	noSniff = []string{"nosniff"}
+)
 
-// observe sets the headers that every answer has, and logs every exchange.
+// observe makes the exchange and logs it, sets the headers that every answer has,
+// and answers errors.
 func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := time.Now()
 		r := c.Request()
 		x := &exchange{
-			decides:   r.Method == http.MethodPost && c.Path() == s.Path,
+			Context: c, decides: r.Method == http.MethodPost && c.Path() == s.Path,
 			requestID: s.Clients.RequestID(r), client: s.Clients.Address(r), outcome: "ok",
 		}
-		c.Set(exchangeKey, x)
 		h := c.Response().Header()
-		h.Set("Cache-Control", "no-store")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set(echo.HeaderXRequestID, x.requestID)
-		if err := next(c); err != nil {
-			c.Error(err)
+		h["Cache-Control"] = noStore
+		h["X-Content-Type-Options"] = noSniff
+		h["X-Request-Id"] = []string{x.requestID}
+		if err := next(x); err != nil {
+			s.refuse(err, x)
 		}
 		took := time.Since(start)
 		s.Metrics.countRequest(x, took)
-		s.logExchange(c, x, took)
+		s.logExchange(x, took)
 		return nil
 	}
 }
 
-// refuse is Echo's error handler: it answers with a problem document.
-func (s *server) refuse(err error, c echo.Context) {
-	x, p := exchangeOf(c), problemOf(err)
+// refuse answers with a problem document.
+func (s *server) refuse(err error, x *exchange) {
+	p := problemOf(err)
 	x.outcome, x.cause = p.outcome(), err
 	if errors.Is(err, context.Canceled) {
 		x.outcome = "canceled" // the client went away
@@ -68,19 +75,19 @@ func (s *server) refuse(err error, c echo.Context) {
 		s.Metrics.countRefusal(err, p)
 	}
 	s.raiseAlarm(err, x)
-	if c.Response().Committed {
+	if x.Response().Committed {
 		return
 	}
 	if err := s.record(x, &p); err != nil { // which takes nothing from a refusal
 		s.raiseAlarm(err, x)
 	}
-	if err := p.write(c.Response()); err != nil {
+	if err := p.write(x.Response()); err != nil {
 		x.cause = err // the client is gone
 	}
 }
 
-func (s *server) logExchange(c echo.Context, x *exchange, took time.Duration) {
-	ctx := c.Request().Context()
+func (s *server) logExchange(x *exchange, took time.Duration) {
+	ctx := x.Request().Context()
 	if !s.Log.Enabled(ctx, slog.LevelDebug) {
 		return
 	}
@@ -89,7 +96,7 @@ func (s *server) logExchange(c echo.Context, x *exchange, took time.Duration) {
 		slog.String("operation", string(x.operation)),
 		slog.Uint64("version", uint64(x.version)),
 		slog.String("outcome", x.outcome),
-		slog.Int("status", c.Response().Status),
+		slog.Int("status", x.Response().Status),
 		slog.Duration("duration", took),
 	}
 	if x.cause != nil {

@@ -88,10 +88,45 @@ func acceptable(h http.Header) bool {
 	return name == "application/json" || name == "text/json" || name == "text/plain" || strings.HasSuffix(name, "+json")
 }
 
-// decodeKeyRequest is strict where a lenient reader would let two different
+func decodeKeyRequest(body []byte) (keyRequest, error) {
+	if request, ok := decodePlain(string(body)); ok {
+		return request, nil
+	}
+	return decodeStrictly(body)
+}
+
+// decodePlain decodes a body that is spelled as JSON.stringify and json.Marshal
+// do: nothing but the two members, in order, without space, of ASCII that needs no
+// escape. That is what clients send. What it takes means the same to
+// [decodeStrictly]; for all else it returns false.
+func decodePlain(body string) (keyRequest, bool) {
+	rest, begins := strings.CutPrefix(body, `{"documentId":"`)
+	id, rest, ends := strings.Cut(rest, `"`)
+	if !begins || !ends || !isPlain(id) {
+		return keyRequest{}, false
+	}
+	if rest == `,"keyHint":null}` {
+		return keyRequest{documentID: id, operation: access.Issue}, true
+	}
+	hint, begins := strings.CutPrefix(rest, `,"keyHint":"`)
+	hint, ends = strings.CutSuffix(hint, `"}`)
+	return keyRequest{documentID: id, operation: access.Resolve, keyHint: hint}, begins && ends && isPlain(hint)
+}
+
+// isPlain tells whether a text stands for itself in a JSON string.
+func isPlain(text string) bool {
+	for _, c := range []byte(text) {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+// decodeStrictly is strict where a lenient reader would let two different
 // requests mean the same: an absent keyHint must never pass for null, and two
 // ids must never become one (DESIGN section 5).
-func decodeKeyRequest(body []byte) (keyRequest, error) {
+func decodeStrictly(body []byte) (keyRequest, error) {
 	members, err := strictjson.Object(body, "documentId", "keyHint")
 	switch {
 	case errors.Is(err, strictjson.ErrNotObject):

@@ -70,8 +70,9 @@ func New(c Config) http.Handler {
 	}
 	s := &server{Config: c, alarms: newAlarms(), description: []byte(strings.ReplaceAll(openAPI, defaultPath, c.Path))}
 	e := echo.New()
-	e.HTTPErrorHandler = s.refuse
-	around := []echo.MiddlewareFunc{s.observe, c.CORS.Middleware(), middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: s.logPanic})}
+	around := []echo.MiddlewareFunc{s.observe, c.CORS.Middleware(), middleware.RecoverWithConfig(middleware.RecoverConfig{
+		LogErrorFunc: s.logPanic, DisableErrorHandler: true, // observe answers
+	})}
 	if c.LoopbackOnly {
 		around = append(around, requireLoopback)
 	}

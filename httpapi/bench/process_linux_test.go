@@ -83,15 +83,16 @@ func spawn(t testing.TB, core int, listening *regexp.Regexp, name string, args .
 		p.command.Process.Signal(unix.SIGTERM)
 		p.command.Wait()
 	})
-	lines := bufio.NewScanner(output)
+	lines, told := bufio.NewScanner(output), ""
 	for lines.Scan() {
+		told += lines.Text() + "\n"
 		if found := listening.FindStringSubmatch(lines.Text()); found != nil {
 			go io.Copy(io.Discard, output)
 			pin(t, p.command.Process.Pid, core)
 			return p, found[1]
 		}
 	}
-	t.Fatalf("%s ended before it listened", name)
+	t.Fatalf("%s ended before it listened:\n%s", name, told)
 	return nil, ""
 }
 

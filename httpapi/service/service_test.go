@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -430,5 +431,17 @@ func TestAccessControlChangesWithTheFile(t *testing.T) {
 	allow.Store(true)
 	if status, again, _ := r.ask(hint); status != http.StatusOK || again != key {
 		t.Errorf("status %d", status)
+	}
+}
+
+// What keyhint has in use is so little that without headroom garbage would be
+// collected after every few hundred requests.
+func TestGarbageIsCollectedSeldom(t *testing.T) {
+	start(t, fmt.Sprintf(head, "none", "")+newEntry(t, 1))
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	if room := m.NextGC - m.HeapAlloc; room < 8<<20 {
+		t.Errorf("garbage is collected after every %d bytes", room)
 	}
 }
