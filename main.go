@@ -605,7 +605,9 @@ func serve(ctx context.Context, options service.Options, unlocked error, address
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	surviveFailedWrites()
+	// Whoever reads stdout or stderr may go away. Writing fails then, and what needs
+	// it is refused.
+	signal.Ignore(syscall.SIGPIPE)
 	sockets, err := listen.Inherited()
 	if err != nil {
 		return &failure{exitFailed, err, "mend the socket unit"}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"keyhint/config"
 )
@@ -88,7 +89,12 @@ func TestReloadFollowsTheDocumentKey(t *testing.T) {
 	go reloader.Run(ctx, signals)
 	writeFile(t, "key", documentKeys[1], 0o600)
 	signals <- os.Interrupt
-	if key := <-applied; key != documentKeys[1] {
-		t.Errorf("the document key is %s", key)
+	select {
+	case key := <-applied:
+		if key != documentKeys[1] {
+			t.Errorf("the document key is %s", key)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("it is not applied")
 	}
 }

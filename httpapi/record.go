@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"net/http"
+
 	"keyhint/derive"
 	"keyhint/httpapi/audit"
 )
@@ -18,7 +20,7 @@ func (s *server) record(x *exchange, p *problem) error {
 	r := audit.Record{
 		Kind: audit.Request, Time: s.Now(), RequestID: x.requestID, Client: x.client,
 		Document:  derive.Document{Namespace: s.Namespace, ID: x.documentID},
-		Operation: string(x.operation), Hint: x.hint, Status: 200,
+		Operation: string(x.operation), Hint: x.hint, Status: http.StatusOK,
 	}
 	if x.caller != nil {
 		r.Subject = x.caller.Subject()

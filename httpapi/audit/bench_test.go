@@ -13,8 +13,8 @@ import (
 )
 
 // BenchmarkAudit writes records to a file from one goroutine, and from 64 for
-// each core; and, to compare, lines of the same length without an audit log, by
-// one write each.
+// each core, without fsync and with it; and, to compare, lines of the same length
+// without an audit log, by one write each.
 func BenchmarkAudit(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "audit.log")
 	record := sampleRecord(b)
@@ -28,12 +28,15 @@ func BenchmarkAudit(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer plain.Close()
+	synced := open(b, audit.Options{Sink: filepath.Join(b.TempDir(), "synced.log"), Fsync: true})
 	for _, w := range []struct {
 		name  string
 		write func() error
 	}{
 		{"plain", func() error { _, err := plain.Write(line); return err }},
 		{"log", func() error { return log.Write(record) }},
+		{"plain-fsync", func() error { plain.Write(line); return plain.Sync() }},
+		{"log-fsync", func() error { return synced.Write(record) }},
 	} {
 		b.Run(w.name+"/one", func(b *testing.B) {
 			b.ReportAllocs()

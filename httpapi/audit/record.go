@@ -115,11 +115,12 @@ func appendString(b []byte, text string) []byte {
 	b = append(b, '"')
 	done := 0
 	for at := 0; at < len(text); {
-		r, size := rune(text[at]), 1
-		if r >= utf8.RuneSelf {
-			r, size = utf8.DecodeRuneInString(text[at:])
+		if c := text[at]; ' ' <= c && c <= '~' && c != '"' && c != '\\' {
+			at++
+			continue
 		}
-		if !standsAsItIs(r, size) {
+		r, size := utf8.DecodeRuneInString(text[at:])
+		if prints := r >= utf8.RuneSelf && strconv.IsPrint(r) && (r != utf8.RuneError || size > 1); !prints {
 			b = append(b, text[done:at]...)
 			b = appendEscaped(b, r)
 			done = at + size
@@ -128,13 +129,6 @@ func appendString(b []byte, text string) []byte {
 	}
 	b = append(b, text[done:]...)
 	return append(b, '"')
-}
-
-func standsAsItIs(r rune, size int) bool {
-	if r < utf8.RuneSelf {
-		return ' ' <= r && r <= '~' && r != '"' && r != '\\'
-	}
-	return strconv.IsPrint(r) && (r != utf8.RuneError || size > 1)
 }
 
 func appendEscaped(b []byte, r rune) []byte {

@@ -26,25 +26,25 @@ var (
 
 // sink writes lines, many at once if many come at once.
 //
-// Writers do not write themselves: they leave their line in the queue, and a
+// Callers do not write themselves: they leave their line in the queue, and a
 // goroutine that lives as long as the queue is not empty writes it. So a disk or
 // pipe that hangs holds nobody but that goroutine: whoever waits is sent away
 // after a while, and who comes later is not let in. Before it takes the queue it
-// lets everything run that is ready to; on one core it is this that makes one
-// write of what concurrent requests have to say, and cheaper than a write by each.
+// lets everything run that is ready to. On one core it is this that makes one
+// write of the lines of concurrent requests: at 16 connections an answer takes
+// 22.6 us of CPU, and 25.7 us if each request writes its own line.
 type sink struct {
 	path  string // of a file, else empty
 	fsync bool
 
-	mutex   sync.Mutex
-	target  *target
-	next    *target // takes the place of target before the next write; may be nil
-	queue   *batch  // waits to be written; nil if nothing does
-	writing *batch  // nil if nothing is being written
-	busy    bool    // the writing goroutine is there
-	stuck   bool    // and has kept a batch waiting for too long
-	closed  bool
-	spare   []byte // for the next batch's lines
+	mutex  sync.Mutex
+	target *target
+	next   *target // takes the place of target before the next write; may be nil
+	queue  *batch  // waits to be written; nil if nothing does
+	busy   bool    // the writing goroutine is there
+	stuck  bool    // and has kept a batch waiting for too long
+	closed bool
+	spare  []byte // for the next batch's lines
 
 	cause     error     // why the last write failed; nil if it did not
 	since     time.Time // the first failure that no gap record tells of
@@ -113,7 +113,7 @@ func (s *sink) drain() {
 		runtime.Gosched() // see sink
 		s.mutex.Lock()
 		b := s.queue
-		s.queue, s.writing = nil, b
+		s.queue = nil
 		s.replace()
 		if b == nil {
 			s.busy, s.stuck = false, false
@@ -152,7 +152,7 @@ func (s *sink) drain() {
 
 // finish notes what came of writing a batch.
 func (s *sink) finish(b *batch, written int, err error) {
-	s.stuck, s.writing = false, nil
+	s.stuck = false
 	if b.settled { // given up, and counted as unwritten
 		s.unwritten -= bytes.Count(b.lines[:written], newline)
 	}

@@ -50,9 +50,9 @@ func (s *service) auditFor(c *config.Config, former *endpoint) (*audit.Log, erro
 	return openAudit(c, s.metrics)
 }
 
-// retire closes an audit log unless it stays.
-func retire(log, stays *audit.Log) {
-	if log != stays {
+// abandon closes an audit log that does not come into force, unless it is in force.
+func abandon(log, inForce *audit.Log) {
+	if log != inForce {
 		log.Close()
 	}
 }

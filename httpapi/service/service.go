@@ -174,7 +174,7 @@ func (s *service) run(ctx context.Context, public, private net.Listener) error {
 			return nil
 		})
 	}
-	s.Log.Info("serving", "address", public.Addr().String(), "path", s.Config.Server.Path, "config", s.Config.File, "auth", s.Config.Auth.Mode)
+	s.Log.Info("serving", "address", public.Addr().String(), "path", s.Config.Server.Path, "config", s.Config.File, "auth", s.Config.Auth.Mode, "audit", s.Config.Audit.Sink)
 	s.describe()
 	if s.Listening != nil {
 		s.Listening(public.Addr())
@@ -202,7 +202,7 @@ func (s *service) apply(ctx context.Context, c *config.Config) error {
 	}
 	next, err := newEndpoint(c, former, s.Options, log, s.issuing.mayIssue, s.metrics)
 	if err != nil {
-		retire(log, former.audit)
+		abandon(log, former.audit)
 		return err
 	}
 	changed := next.control != former.control
@@ -224,10 +224,13 @@ func (s *service) apply(ctx context.Context, c *config.Config) error {
 		s.Log.Info("another access control is in force", "auth", c.Auth.Mode)
 	}
 	if err != nil {
-		retire(next.audit, former.audit)
+		abandon(next.audit, former.audit)
 		return err
 	}
-	retire(former.audit, next.audit)
+	if next.audit != former.audit {
+		former.audit.Close()
+		s.Log.Info("another audit log is in force", "audit", c.Audit.Sink)
+	}
 	s.describe()
 	return nil
 }
