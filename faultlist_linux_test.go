@@ -445,7 +445,7 @@ func flapping(t *testing.T, v *victim) {
 	}
 }
 
-// mountSmall makes a file system of that size and returns its folder.
+// mountSmall makes a file system of 64 KiB and returns its folder.
 func mountSmall(t *testing.T, size string) string {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {

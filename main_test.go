@@ -301,5 +301,6 @@ func postJSON(client *http.Client, url, body string) (status int, answer []byte,
 	}
 	defer response.Body.Close()
 	answer, err = io.ReadAll(response.Body)
+	knowKey(answer)
 	return response.StatusCode, answer, err
 }

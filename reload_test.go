@@ -343,6 +343,7 @@ func launchCommand(t testing.TB, command *exec.Cmd) (*served, error) {
 		defer stdout.Close()
 		s.Stdout = stdout
 	}
+	knowSecrets(command)
 	if err := s.Start(); err != nil {
 		return nil, err
 	}
@@ -361,6 +362,8 @@ func launchCommand(t testing.TB, command *exec.Cmd) (*served, error) {
 			s.mutex.Unlock()
 		}
 		s.Wait()
+		knowSecrets(command)
+		searchOutput(t, s)
 	}()
 	t.Cleanup(s.kill)
 	return s, nil

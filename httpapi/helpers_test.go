@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -19,6 +20,7 @@ import (
 	"keyhint/httpapi/access"
 	"keyhint/httpapi/clientaddr"
 	"keyhint/httpapi/cors"
+	"keyhint/httpapi/leaktest"
 )
 
 // noon is the time of tests that do not care which time it is.
@@ -49,7 +51,32 @@ func newConfig(t testing.TB, adjust ...func(*httpapi.Config)) httpapi.Config {
 	for _, a := range adjust {
 		a(&c)
 	}
+	if _, measured := t.(*testing.B); !measured {
+		c.Log = searched(t, c.Log)
+	}
 	return c
+}
+
+// known are the secrets of all these tests, and the keys that were answered.
+var known = leaktest.Search{Stride: 8}
+
+// searched is a log that is searched for them when the test has ended, on
+// every level.
+func searched(t testing.TB, log *slog.Logger) *slog.Logger {
+	var all buffer
+	t.Cleanup(func() {
+		for _, found := range known.In("the log", []byte(all.String())) {
+			t.Error(found)
+		}
+	})
+	return slog.New(slog.NewMultiHandler(log.Handler(), slog.NewJSONHandler(&all, &slog.HandlerOptions{Level: slog.LevelDebug})))
+}
+
+// know notes a secret that is written in base64 of an encoding.
+func know(name string, encoding *base64.Encoding, text string) {
+	if b, err := encoding.DecodeString(text); err == nil {
+		known.Secret(name, b)
+	}
 }
 
 func withRing(ring *derive.Keyring) func(*httpapi.Config) {
@@ -77,6 +104,7 @@ func newSecret(t testing.TB) derive.Secret {
 	if err != nil {
 		t.Fatal(err)
 	}
+	know("a secret", base64.StdEncoding, s.Reveal())
 	return s
 }
 
@@ -126,6 +154,11 @@ func readAnswer(t testing.TB, r *http.Response) answer {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if r.StatusCode != http.StatusOK {
+		for _, found := range known.In("a refusal", body) {
+			t.Error(found)
+		}
 	}
 	return answer{r.StatusCode, r.Header, body}
 }
@@ -204,6 +237,7 @@ func (a answer) session(t testing.TB) session {
 	if !keyForm.MatchString(s.Key) || !hintForm.MatchString(s.KeyHint) {
 		t.Fatalf("not a key and a hint: %s", a.body)
 	}
+	know("a key", base64.RawURLEncoding, s.Key)
 	return s
 }
 
