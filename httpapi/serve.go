@@ -24,10 +24,13 @@ const (
 
 // Serve answers connections of the listener until ctx is done. Then it accepts
 // no more, finishes what is in flight, for 25 seconds at most, and returns nil.
-// With a TLS configuration it ends TLS; nil is plain HTTP.
+// In flight is also what a client sends on a connection that has been accepted
+// and had no request yet. With a TLS configuration it ends TLS; nil is plain HTTP.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler, ending *tls.Config, log *slog.Logger) error {
+	first := newNewcomers()
 	server := &http.Server{
-		Handler:           handler,
+		Handler:           closeAfter(ctx, handler),
+		ConnState:         first.note,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -53,8 +56,22 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, end
 	}
 	draining, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
+	listener.Close()
+	<-failed // because it is closed
+	first.wait(draining)
 	if err := server.Shutdown(draining); err != nil {
 		return errors.Join(fmt.Errorf("finishing requests in flight: %w", err), server.Close())
 	}
 	return nil
+}
+
+// closeAfter has connections end after the next answer, once ctx is done:
+// HTTP/1.1 closes them, and for HTTP/2 net/http makes a GOAWAY of the header.
+func closeAfter(ctx context.Context, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if ctx.Err() != nil {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }

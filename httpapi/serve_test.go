@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -153,9 +154,10 @@ func TestHeaderSizeIsLimited(t *testing.T) {
 type pipes struct {
 	conns  chan net.Conn
 	closed chan struct{}
+	once   sync.Once
 }
 
-func newPipes() *pipes { return &pipes{make(chan net.Conn), make(chan struct{})} }
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), closed: make(chan struct{})} }
 
 func (p *pipes) Accept() (net.Conn, error) {
 	select {
@@ -166,7 +168,7 @@ func (p *pipes) Accept() (net.Conn, error) {
 	}
 }
 
-func (p *pipes) Close() error   { close(p.closed); return nil }
+func (p *pipes) Close() error   { p.once.Do(func() { close(p.closed) }); return nil }
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
 func (p *pipes) dial() net.Conn {
@@ -244,6 +246,52 @@ func TestClientThatReadsNothingIsCut(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Whatever has reached the server when it is told to stop gets an answer.
+func TestWhatIsOnItsWayIsAnswered(t *testing.T) {
+	const request = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+	for _, c := range []struct {
+		name         string
+		sent, rest   string        // before and after the server is told to stop
+		pause        time.Duration // between the two
+		answers      bool
+		atLeast, max time.Duration // until Serve returns
+	}{
+		{"nothing yet", "", request, 3 * time.Second, true, 3 * time.Second, 4 * time.Second},
+		{"half a header", request[:10], request[10:], 3 * time.Second, true, 3 * time.Second, 4 * time.Second},
+		{"nothing, for ever", "", "", 0, false, 5 * time.Second, 6 * time.Second},
+		{"half a header, for ever", request[:10], "", 0, false, 5 * time.Second, 6 * time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				listener := newPipes()
+				served := make(chan error, 1)
+				go func() { served <- run(ctx, listener, httpapi.New(newConfig(t))) }()
+				conn := listener.dial()
+				if _, err := io.WriteString(conn, c.sent); err != nil {
+					t.Fatal(err)
+				}
+				start := time.Now()
+				cancel()
+				go func() {
+					time.Sleep(c.pause)
+					io.WriteString(conn, c.rest)
+				}()
+				received, _ := io.ReadAll(conn)
+				if answered := strings.HasPrefix(string(received), "HTTP/1.1 404 "); answered != c.answers {
+					t.Errorf("received %q", received)
+				} else if answered && !strings.Contains(string(received), "\r\nConnection: close\r\n") {
+					t.Errorf("the client is not told that the connection ends: %q", received)
+				}
+				err := <-served
+				if took := time.Since(start); err != nil || took < c.atLeast || took > c.max {
+					t.Errorf("Serve returned %v after %v", err, took)
+				}
+			})
+		})
+	}
 }
 
 func TestDrainingIsBounded(t *testing.T) {

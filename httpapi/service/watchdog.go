@@ -10,8 +10,7 @@ import (
 
 // watch tells systemd's watchdog that the service is alive, four times a period,
 // as long as it answers. It returns when ctx is done, or at once if no watchdog
-// waits. If an answer never comes, systemd ends the process with SIGABRT, and the
-// runtime writes what each goroutine was waiting for.
+// waits. If an answer never comes, neither does the next sign of life.
 //
 // It asks itself within the process. A connection would depend on a free file
 // descriptor, which a restart does not bring, and on a network, which the service
