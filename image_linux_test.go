@@ -176,6 +176,8 @@ func (r *ringFile) add(kind, name string) {
 			sources[field] = "env://" + variable
 		case "quoted":
 			sources[field] = `"` + secret + `"`
+		case "in a block":
+			sources[field] = "|-\n          " + secret
 		case "on a line of its own":
 			sources[field] = "\n          '" + secret + "'"
 		}
@@ -222,7 +224,7 @@ func TestNoSecretStaysInMemoryLongerThanItsRing(t *testing.T) {
 		t.Skip("in FIPS 140-3 mode Go's HMAC leaves its keys to the garbage collector")
 	}
 	r := &ringFile{t: t, folder: t.TempDir(), secrets: make(map[string][]byte)}
-	kinds := []string{"inline", "quoted", "on a line of its own", "file", "env"}
+	kinds := []string{"inline", "quoted", "on a line of its own", "in a block", "file", "env"}
 	for _, kind := range kinds {
 		r.add(kind, "stays")
 		r.add(kind, "goes")

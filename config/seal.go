@@ -44,7 +44,7 @@ func isBase64(c byte) bool {
 // namesKey tells whether a text ends in the name of a key, a colon, and what may
 // stand between it and a value.
 func namesKey(text []byte) bool {
-	text, found := bytes.CutSuffix(bytes.TrimRight(text, " \t\r\n\"'"), []byte(":"))
+	text, found := bytes.CutSuffix(bytes.TrimRight(text, " \t\r\n\"'|>-"), []byte(":"))
 	return found && bytes.HasSuffix(bytes.TrimRight(text, " \t\"'"), []byte("_key"))
 }
 

@@ -28,7 +28,7 @@ func lock() error {
 		}
 	}
 	// On fault: what nobody has touched holds nothing. Without it the kernel
-	// fills all that is mapped, four to seven times of what keyhint uses.
+	// fills all that is mapped, four to six times what keyhint uses.
 	err := unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT)
 	if limit.Cur == unix.RLIM_INFINITY {
 		return err
