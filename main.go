@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"embed"
 	"errors"
 	"fmt"
@@ -13,24 +14,30 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"runtime/pprof"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"keyhint/config"
 	"keyhint/derive"
+	"keyhint/httpapi"
+	"keyhint/httpapi/audit"
+	"keyhint/httpapi/bench"
 	"keyhint/httpapi/devpage"
 	"keyhint/httpapi/listen"
+	"keyhint/httpapi/memory"
 	"keyhint/httpapi/service"
-	"keyhint/memory"
 )
 
 // Exit codes, as the help of the root command lists them.
@@ -635,13 +642,301 @@ func serve(ctx context.Context, options service.Options, unlocked error, address
 
 // newLogger returns a log that goes to stderr.
 func newLogger(format string, level slog.Leveler) *slog.Logger {
-	to, options := &logWriter{to: os.Stderr}, &slog.HandlerOptions{Level: level}
+	to, options := &service.LogWriter{To: os.Stderr}, &slog.HandlerOptions{Level: level}
 	log := slog.New(slog.NewJSONHandler(to, options))
 	if format == "text" {
 		log = slog.New(slog.NewTextHandler(to, options))
 	}
-	to.lost = func(lines int) {
+	to.Lost = func(lines int) {
 		log.Warn("lines of this log were lost: nothing took them up", "lines", lines)
 	}
 	return log
+}
+
+const lockHint = "give it the capability CAP_IPC_LOCK, or no limit: LimitMEMLOCK=infinity for systemd, --ulimit memlock=-1 for containers, ulimit -l unlimited in a shell; or see to it that there is no swap space, and set memory.lock to off"
+
+// loadLocked loads a configuration for a server, after memory is locked as it
+// says. If that failed and was only to be tried, unlocked is why.
+func loadLocked(path string, flags config.Flags) (c *config.Config, unlocked, err error) {
+	opened, err := config.Open(path, flags)
+	if err != nil {
+		return nil, nil, refusal(err)
+	}
+	lock := opened.MemoryLock()
+	if lock != config.LockOff {
+		unlocked = memory.Lock()
+	}
+	if lock == config.LockRequire && unlocked != nil {
+		return nil, nil, &failure{exitFailed, fmt.Errorf("memory cannot be locked, which memory.lock requires: %w", unlocked), lockHint}
+	}
+	if c, err = opened.Load(); err != nil {
+		return nil, nil, refusal(err)
+	}
+	return c, unlocked, nil
+}
+
+func addProfileFlag(command *cobra.Command, file *string) {
+	command.Flags().StringVar(file, "cpuprofile", "", "write what the processor was busy with to a new `FILE`, for \"go tool pprof\"")
+}
+
+// beginProfile notes in a new file what the processor is busy with, until end is
+// called: names of functions and how often they were seen, no data. Without a
+// file it does nothing.
+func beginProfile(file string) (end func(), err error) {
+	if file == "" {
+		return func() {}, nil
+	}
+	out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		err = pprof.StartCPUProfile(out)
+	}
+	if err != nil {
+		return nil, &failure{exitFailed, fmt.Errorf("writing a profile: %w", err), "name a file that is not there yet, in a folder that you may write to"}
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		out.Close()
+	}, nil
+}
+
+// benchTokenEnv may hold the token, so that it need not be in a command line,
+// which every user of the machine can read.
+const benchTokenEnv = "KEYHINT_BENCH_TOKEN"
+
+func benchCommand() *cobra.Command {
+	var o bench.Options
+	var address, tokenFile, caFile, profileFile string
+	command := &cobra.Command{
+		Use:   "bench",
+		Short: "Put load on an endpoint and verify every answer",
+		Long: `Put load on an endpoint, with sessions of its own, and verify every answer: each
+hint that is issued must resolve to the same key. A wrong answer makes the exit
+code 1. Refusals, such as 429, are counted.
+
+Requests are due at a fixed rate, and latency counts from when a request was due,
+so waiting for others is part of it. Ctrl-C ends the load, and what was measured is
+printed. Another machine than this one is loaded with --i-own-this only.
+
+A token opens one document, so name that with it. Take the token from a file or
+from the environment variable ` + benchTokenEnv + `: what is in a command line, every
+user of this machine can read.`,
+		Example: `  keyhint bench --url http://127.0.0.1:8080/v1/key
+  keyhint bench --url https://keys.example.com/v1/key --i-own-this --token-file token --document doc-1 --rate 500 --duration 1m`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			var err error
+			if o.Target.URL, err = url.Parse(address); err != nil {
+				return errors.New("--url is not a URL: write it as http://127.0.0.1:8080/v1/key")
+			}
+			switch {
+			case tokenFile != "":
+				text, err := os.ReadFile(tokenFile)
+				if err != nil {
+					return &failure{exitFailed, err, "name a file that holds the token and nothing else"}
+				}
+				o.Target.Token = strings.TrimSpace(string(text))
+			case o.Target.Token == "":
+				o.Target.Token = os.Getenv(benchTokenEnv)
+			}
+			if caFile != "" {
+				if o.Target.RootCAs, err = readAuthorities(caFile); err != nil {
+					return &failure{exitFailed, err, "name a file with the certificates of the authority, in PEM"}
+				}
+			}
+			switch err := o.Validate(); {
+			case errors.Is(err, bench.ErrNotLoopback):
+				return fmt.Errorf("--url: %w; if the endpoint is yours, say so with --i-own-this", err)
+			case err != nil:
+				return err
+			}
+			endProfile, err := beginProfile(profileFile)
+			if err != nil {
+				return err
+			}
+			defer endProfile()
+			return runBench(command, o)
+		},
+	}
+	flags := command.Flags()
+	flags.StringVar(&address, "url", "", "`URL` of the endpoint")
+	flags.StringVar(&o.Target.Token, "token", "", "bearer `TOKEN`; there are better places for it, see above")
+	flags.StringVar(&tokenFile, "token-file", "", "`FILE` with the bearer token")
+	flags.StringVar(&o.Document, "document", "", "document `ID` of all sessions (default: each has its own)")
+	flags.IntVar(&o.Rate, "rate", 100, fmt.Sprintf("requests per second, at most %d", bench.MaxRate))
+	flags.IntVar(&o.Connections, "connections", 16, fmt.Sprintf("connections, at most %d", bench.MaxConnections))
+	flags.DurationVar(&o.Duration, "duration", 10*time.Second, fmt.Sprintf("how long, at most %s", bench.MaxDuration))
+	flags.Float64Var(&o.IssueShare, "issue-share", 0.2, fmt.Sprintf("share of requests that begin a session, at most %g; the others resolve", bench.MaxIssueShare))
+	flags.StringVar(&caFile, "ca-file", "", "`FILE` with the authority of the server's certificate, in PEM (default: the system's)")
+	flags.BoolVar(&o.Target.AnyHost, "i-own-this", false, "load an endpoint on another machine: it is mine")
+	addProfileFlag(command, &profileFile)
+	command.MarkFlagRequired("url")
+	command.MarkFlagsMutuallyExclusive("token", "token-file")
+	return command
+}
+
+func readAuthorities(file string) (*x509.CertPool, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s: no certificate in PEM", file)
+	}
+	return pool, nil
+}
+
+// runBench shows progress on stderr, on a line of its own if that is a terminal,
+// and the report on stdout.
+func runBench(command *cobra.Command, o bench.Options) error {
+	ctx, stop := signal.NotifyContext(command.Context(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	notes, begin, end := command.ErrOrStderr(), "", "\n"
+	o.Interval = 10 * time.Second
+	if term.IsTerminal(int(os.Stderr.Fd())) {
+		begin, end = "\r\x1b[K", "" // over the last one, which is erased
+		o.Interval = 500 * time.Millisecond
+	}
+	o.Progress = func(line string) { fmt.Fprint(notes, begin, line, end) }
+	o.Mismatch = func(text string) { fmt.Fprint(notes, begin, "WRONG: ", text, "\n") }
+	report, err := bench.Run(ctx, o)
+	fmt.Fprint(notes, begin)
+	if err != nil {
+		return &failure{exitFailed, fmt.Errorf("the first session: %w", err), "see that the endpoint is there, and that the token is for it and for the document"}
+	}
+	if err := printed(io.WriteString(command.OutOrStdout(), report.String())); err != nil {
+		return err
+	}
+	if err := report.Err(); err != nil {
+		return &failure{exitFailed, err, "do not rely on this endpoint before you know why"}
+	}
+	return nil
+}
+
+func auditCommand() *cobra.Command {
+	var file string
+	id := &cobra.Command{
+		Use:   "document-id ID",
+		Short: "Print what stands for a document in the audit log",
+		Long: `Print the document_id_hmac by which a document appears in the audit log, under
+the audit.document_key and keyring.namespace of the configuration.`,
+		Example: "  keyhint audit document-id doc-1",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			c, err := findConfig(file)
+			if err != nil {
+				return err
+			}
+			doc := derive.Document{Namespace: c.Keyring.Namespace, ID: args[0]}
+			if err := doc.Validate(); err != nil {
+				return &failure{exitFailed, err, "give the id exactly as the application sends it"}
+			}
+			if c.Audit.DocumentKey.IsZero() {
+				return &failure{exitFailed, errors.New("audit.document_key is not set, so the log has document ids as they are"), "look for document_id there"}
+			}
+			return printed(fmt.Fprintln(command.OutOrStdout(), audit.DocumentID(c.Audit.DocumentKey, doc)))
+		},
+	}
+	addConfigFlag(id, &file)
+	parent := &cobra.Command{Use: "audit", Short: "Work with the audit log", Example: id.Example, Args: cobra.NoArgs, RunE: showHelp}
+	parent.AddCommand(id)
+	return parent
+}
+
+// recordRecovery puts the recovery of a key into the audit log, or on stderr
+// if that is no file; stdout is for the key. The file must be there: one that this
+// command made could belong to another user than the server's. refused is why
+// there is no key, or nil.
+func recordRecovery(c *config.Config, hint derive.Hint, documentID string, refused error) error {
+	options := audit.Options{Sink: c.Audit.Sink, Existing: true, Fsync: c.Audit.Fsync, DocumentKey: c.Audit.DocumentKey}
+	advice := "with KEYHINT_AUDIT_SINK=stdout the record goes to stderr"
+	if options.Sink == config.AuditStdout || options.Sink == config.AuditNone {
+		options.Sink, advice = audit.Stderr, "see where stderr leads"
+	}
+	record := audit.Record{
+		Kind: audit.Command, Time: clock(), Subject: fmt.Sprintf("uid %d", os.Getuid()),
+		Document: derive.Document{Namespace: c.Keyring.Namespace, ID: documentID}, Operation: "resolve", Hint: hint,
+	}
+	if record.Document.Validate() != nil {
+		record.Document.ID = ""
+	}
+	if refused != nil {
+		record.Problem = httpapi.ProblemType(refused)
+	}
+	log, err := audit.Open(options)
+	if err == nil {
+		defer log.Close()
+		err = log.Write(record)
+	}
+	if err != nil {
+		return &failure{exitFailed, fmt.Errorf("the audit record cannot be written, so there is no key: %w", err), advice}
+	}
+	return nil
+}
+
+// buildInfo is what the Go toolchain noted in this program about how it was built.
+type buildInfo struct {
+	Version  string `json:"version"`           // of the module: a tag, or one made of the commit; "(devel)" without either
+	Commit   string `json:"commit,omitzero"`   // empty: built without version control information
+	Time     string `json:"time,omitzero"`     // of the commit, RFC 3339
+	Modified *bool  `json:"modified,omitzero"` // whether files differed from the commit; nil without one
+	Go       string `json:"go"`
+	Platform string `json:"platform"` // GOOS/GOARCH
+}
+
+func readBuildInfo() buildInfo {
+	b := buildInfo{Version: "unknown", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return b
+	}
+	b.Version = info.Main.Version
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			b.Commit = s.Value
+		case "vcs.time":
+			b.Time = s.Value
+		case "vcs.modified":
+			modified := s.Value == "true"
+			b.Modified = &modified
+		}
+	}
+	return b
+}
+
+// String is for people, in lines.
+func (b buildInfo) String() string {
+	commit := "unknown: built without version control information"
+	if b.Commit != "" {
+		state := "clean"
+		if b.Modified == nil || *b.Modified {
+			state = "dirty: built with changes that are not in it"
+		}
+		commit = fmt.Sprintf("%s of %s, %s", b.Commit, b.Time, state)
+	}
+	return fmt.Sprintf("keyhint  %s\ncommit   %s\ngo       %s %s\n", b.Version, commit, b.Go, b.Platform)
+}
+
+func versionCommand() *cobra.Command {
+	var asJSON bool
+	command := &cobra.Command{
+		Use:   "version",
+		Short: "Print version, commit and toolchain of this program",
+		Long: `Print what this program was built from: version, commit, whether it was built with
+changes that are not in that commit, and the Go toolchain. deploy/README.md shows
+how to build the same bytes again.`,
+		Example: "  keyhint version\n  keyhint version --json",
+		Args:    cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			b := readBuildInfo()
+			if asJSON {
+				return printJSON(command, b)
+			}
+			return printed(io.WriteString(command.OutOrStdout(), b.String()))
+		},
+	}
+	command.Flags().BoolVar(&asJSON, "json", false, "print it as JSON")
+	return command
 }

@@ -1,4 +1,4 @@
-package main
+package service
 
 import (
 	"bytes"
@@ -10,13 +10,13 @@ import (
 // logPatience is how long the log may hold whoever writes to it.
 const logPatience = time.Second
 
-// logWriter writes the lines of a log. Where they go can hang: a pipe that nobody
+// LogWriter writes the lines of a log. Where they go can hang: a pipe that nobody
 // reads, a terminal that was stopped, a disk. That must not hold requests, nor the
 // end of the program; so a line is waited for only so long, and those that come
 // until it is written are lost, and counted.
-type logWriter struct {
-	to   io.Writer
-	lost func(lines int) // is told when lines are written again
+type LogWriter struct {
+	To   io.Writer
+	Lost func(lines int) // is told when lines are written again, how many were lost
 
 	mutex  sync.Mutex
 	hangs  bool
@@ -24,7 +24,7 @@ type logWriter struct {
 }
 
 // Write takes one line. It never fails: there is no one to tell.
-func (w *logWriter) Write(line []byte) (int, error) {
+func (w *LogWriter) Write(line []byte) (int, error) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	if w.hangs {
@@ -33,7 +33,7 @@ func (w *logWriter) Write(line []byte) (int, error) {
 	}
 	written, own := make(chan struct{}), bytes.Clone(line) // the caller uses its own again
 	go func() {
-		w.to.Write(own)
+		w.To.Write(own)
 		close(written)
 	}()
 	select {
@@ -46,13 +46,13 @@ func (w *logWriter) Write(line []byte) (int, error) {
 }
 
 // goOn lets lines be written again once the one that hangs is.
-func (w *logWriter) goOn(written <-chan struct{}) {
+func (w *LogWriter) goOn(written <-chan struct{}) {
 	<-written
 	w.mutex.Lock()
 	missed := w.missed
 	w.hangs, w.missed = false, 0
 	w.mutex.Unlock()
 	if missed > 0 {
-		w.lost(missed)
+		w.Lost(missed)
 	}
 }
