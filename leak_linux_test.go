@@ -109,13 +109,13 @@ func (l *leaks) write(path, text string) { l.check(os.WriteFile(path, []byte(tex
 type server struct {
 	*leaks
 	*served
-	name          string
-	file          string
-	public, admin string
-	client        *http.Client
-	text          string // of the configuration, before the ring
-	entries       []string
-	stdout        bytes.Buffer // audit records; to be read when it has ended
+	name    string
+	file    string
+	admin   string
+	client  *http.Client
+	text    string // of the configuration, before the ring
+	entries []string
+	stdout  bytes.Buffer // audit records; to be read when it has ended
 }
 
 // serve starts a server with a ring of three entries.
