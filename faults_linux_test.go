@@ -440,15 +440,25 @@ func needFiles(t *testing.T, n uint64) {
 	}
 }
 
-// freeAddress is a loopback address that was free a moment ago.
+// givenAddresses are those that freeAddress has returned: the system soon gives
+// a port again that nobody listens on yet.
+var givenAddresses sync.Map
+
+// freeAddress is a loopback address that was free a moment ago, and another one
+// each time.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := listener.Addr().String()
+		listener.Close()
+		if _, given := givenAddresses.LoadOrStore(address, true); !given {
+			return address
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // endTLS gives the server a certificate for 127.0.0.1.

@@ -403,14 +403,14 @@ func (s *served) awaitFor(limit time.Duration, from int, match func(logLine) boo
 			return lines[i], nil
 		}
 		var last string
-		if len(lines) > 0 {
-			last = lines[len(lines)-1].text
+		for _, line := range lines[max(0, len(lines)-2):] { // an error has a line, and a hint
+			last += "\n" + line.text
 		}
 		if ended {
-			return logLine{}, fmt.Errorf("the server has ended: %v; its last line: %s", s.ProcessState, last)
+			return logLine{}, fmt.Errorf("the server has ended: %v; its last lines: %s", s.ProcessState, last)
 		}
 		if time.Now().After(deadline) {
-			return logLine{}, fmt.Errorf("no such line in the log within %v; the last one: %s", limit, last)
+			return logLine{}, fmt.Errorf("no such line in the log within %v; the last ones: %s", limit, last)
 		}
 	}
 }
