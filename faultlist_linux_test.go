@@ -29,7 +29,7 @@ var faults = []fault{
 	{name: "2,000 slow writers", maxRSS: 150, inflict: slowWriters},
 	{name: "32 bodies of 1 GB", maxRSS: 60, inflict: hugeBodies},
 	{name: "32 chunked bodies without end", maxRSS: 60, inflict: endlessBodies},
-	{name: "bodies nested 100,000 and 8,000 deep", maxRSS: 60, inflict: deepBodies},
+	{name: "bodies nested 100,000 and 8,000 deep", maxRSS: 80, inflict: deepBodies},
 	{name: "header floods", maxRSS: 100, inflict: headerFloods},
 	{name: "HTTP/2 rapid reset", maxRSS: 150, prepare: endTLS, inflict: rapidReset},
 	{name: "stopped for 2 s", maxRSS: 60, inflict: stopAndContinue},
