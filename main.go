@@ -136,7 +136,7 @@ go to stderr.`,
 			defer endProfile()
 			hangup := make(chan os.Signal, 1)
 			signal.Notify(hangup, syscall.SIGHUP)
-			return serve(command.Context(), service.Options{Config: c, Hangup: hangup}, unlocked, `set server.address in `+c.File+` to a free one`)
+			return serve(command.Context(), service.Options{Config: c, Hangup: hangup}, unlocked, `set server.address in `+c.File+` to one that can be had`)
 		},
 	}
 	addConfigFlag(command, &file)
@@ -633,7 +633,7 @@ func serve(ctx context.Context, options service.Options, unlocked error, address
 	case errors.Is(err, service.ErrRefused), errors.As(err, new(*config.Error)):
 		return refusal(err)
 	case errors.As(err, &listen) && listen.Setting == "admin.address":
-		return &failure{exitFailed, err, "set admin.address in " + c.File + ` to a free one, or to "" for none`}
+		return &failure{exitFailed, err, "set admin.address in " + c.File + ` to one that can be had, or to "" for none`}
 	case errors.As(err, &listen):
 		return &failure{exitFailed, err, addressHint}
 	}

@@ -62,10 +62,15 @@ func (s *served) end(t *testing.T, signal syscall.Signal) {
 	if err := s.Process.Signal(signal); err != nil {
 		t.Fatal(err)
 	}
+	s.awaitEnd(t)
+}
+
+func (s *served) awaitEnd(t *testing.T) {
+	t.Helper()
 	select {
 	case <-s.exited:
 	case <-time.After(patience):
-		t.Fatalf("it does not end on %v", signal)
+		t.Fatalf("it does not end: %v", s.lines())
 	}
 }
 
@@ -93,7 +98,7 @@ func TestUnixSocketOutlivesItsServers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	<-second.exited
+	second.awaitEnd(t)
 	if code, log := second.ProcessState.ExitCode(), fmt.Sprint(second.lines()); code != exitFailed || !strings.Contains(log, "server.address: another server listens on "+path) {
 		t.Errorf("a second server exits with %d: %s", code, log)
 	}
@@ -175,7 +180,7 @@ func TestPassedSocketsOutliveTheServer(t *testing.T) {
 		{"address: systemd", `address: ""`, "keyhint:keyhint", `systemd passed two sockets named "keyhint"`},
 	} {
 		s := activate(t, writeServing(t, c.server, c.admin), c.names, sockets...)
-		<-s.exited
+		s.awaitEnd(t)
 		if code, log := s.ProcessState.ExitCode(), fmt.Sprint(s.lines()); code != exitFailed || !strings.Contains(log, c.says) {
 			t.Errorf("%s: exit code %d, %s", c.names, code, log)
 		}

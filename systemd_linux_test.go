@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net"
@@ -68,7 +69,16 @@ func TestUnitsAreGood(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct{ dropIn, threshold string }{{"", "11"}, {"no-network.conf", "4"}} {
+	for _, c := range []struct {
+		dropIn, threshold string
+		open              []string // what the sandbox does not close, in systemd's words
+	}{
+		{"", "11", []string{
+			"RootDirectory=/RootImage=", "RestrictAddressFamilies=~AF_UNIX", "RestrictAddressFamilies=~AF_(INET|INET6)",
+			"PrivateNetwork=", "DeviceAllow=", "IPAddressDeny=",
+		}},
+		{"no-network.conf", "4", []string{"RootDirectory=/RootImage=", "RestrictAddressFamilies=~AF_UNIX", "DeviceAllow=", "IPAddressDeny="}},
+	} {
 		if c.dropIn != "" {
 			text, err := os.ReadFile(units + c.dropIn)
 			if err != nil {
@@ -87,6 +97,25 @@ func TestUnitsAreGood(t *testing.T) {
 		exposure := regexp.MustCompile(`Overall exposure level for keyhint.service: ([0-9.]+)`).FindStringSubmatch(output)
 		if exposure == nil || !strings.Contains(string(readme), "**"+exposure[1]+"**") {
 			t.Errorf("deploy/README.md does not have the exposure level of %s %s: %s", service, c.dropIn, output[max(0, len(output)-200):])
+		}
+		var settings []struct {
+			Set      *bool // null if it does not matter here
+			Name     string
+			Exposure *string
+		}
+		if err := json.Unmarshal([]byte(analyze(t, "security", "--offline=true", "--json=short", service)), &settings); err != nil {
+			t.Fatal(err)
+		}
+		var open []string
+		for _, s := range settings {
+			if s.Exposure != nil {
+				open = append(open, s.Name)
+			}
+		}
+		slices.Sort(open)
+		slices.Sort(c.open)
+		if len(settings) < 50 || !slices.Equal(open, c.open) {
+			t.Errorf("with %q, of %d settings these leave something open: %q", c.dropIn, len(settings), open)
 		}
 	}
 }

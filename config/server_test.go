@@ -179,3 +179,47 @@ func TestLoadRefusesServer(t *testing.T) {
 		c.check(t)
 	}
 }
+
+// A certificate that is replaced between two looks at it is refused, and read
+// again. What is in force is what was looked at first.
+func TestCertificateThatIsReplacedMeanwhileIsNotLoaded(t *testing.T) {
+	t.Chdir(t.TempDir())
+	dir, _ := os.Getwd()
+	text := settings{"server.tls.cert_file": dir + "/link/server.crt", "server.tls.key_file": dir + "/link/server.key"}.file(t)
+	writeFile(t, "keyhint.yaml", text, 0o600)
+	for _, name := range []string{"one", "two"} {
+		if err := os.Mkdir(name, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		t.Chdir(name)
+		writeCertificate(t, "server")
+		t.Chdir("..")
+	}
+	swap := func(to string) {
+		os.Remove("new")
+		if err := os.Symlink(to, "new"); err != nil {
+			t.Error(err)
+		}
+		if err := os.Rename("new", "link"); err != nil {
+			t.Error(err)
+		}
+	}
+	swap("one")
+	stop, swapped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(swapped)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+				swap([]string{"two", "one"}[i%2])
+			}
+		}
+	}()
+	defer func() { close(stop); <-swapped }()
+	eventually(t, "a certificate that was replaced", func() bool {
+		_, err := config.Load("keyhint.yaml", nil)
+		return err != nil && strings.Contains(err.Error(), "was replaced while it was being read: try again")
+	})
+}

@@ -105,12 +105,13 @@ func TestSystemdIsTold(t *testing.T) {
 	m := newManager(t)
 	hangup := make(chan os.Signal)
 	text := fmt.Sprintf(head, "jwt\n  jwt:\n    audience: [keyhint]\n    keys: ["+keys.URL+"]", "") + newEntry(t, 1)
-	r := start(t, text, func(o *service.Options) { o.Hangup = hangup })
+	read := make(chan struct{}, 100)
+	r := start(t, text, func(o *service.Options) { o.Hangup, o.Log = hangup, slog.New(tellingLog{slog.DiscardHandler, read}) })
 
 	// It listens, but every answer would be a refusal.
 	m.await(`STATUS=waiting for access control: .*`)
 	hangup <- syscall.SIGHUP
-	hangup <- syscall.SIGHUP // the first is done
+	<-read
 	if heard := m.messages(); tells(heard, "READY=1") || tells(heard, "RELOADING=1") {
 		t.Errorf("told before access control can decide: %q", heard)
 	}
@@ -147,6 +148,21 @@ func TestSystemdIsTold(t *testing.T) {
 	if heard := m.await(`STOPPING=1\nSTATUS=stopping .*`); len(heard) != 1 {
 		t.Errorf("%q", heard)
 	}
+}
+
+// tellingLog tells of each reading of the files that a signal asked for.
+type tellingLog struct {
+	slog.Handler
+	read chan struct{}
+}
+
+func (l tellingLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l tellingLog) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "read the configuration again on a signal" {
+		l.read <- struct{}{}
+	}
+	return nil
 }
 
 // heldLog holds whoever logs a request, until it is let go.
