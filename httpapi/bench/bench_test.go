@@ -168,6 +168,15 @@ func TestRefusalsAreCountedAndNoMismatch(t *testing.T) {
 	}
 }
 
+func TestKindsOfRefusalsAreBounded(t *testing.T) {
+	var n atomic.Int32
+	o := newOptions(t, tamper(newHandler(t), true, func(w *httptest.ResponseRecorder) { problem(400+int(n.Add(1)), "urn:x")(w) }))
+	r, err := bench.Run(t.Context(), o)
+	if err != nil || strings.Count(r.String(), "\nrefused ") != 31 {
+		t.Errorf("%v:\n%s", err, r)
+	}
+}
+
 func TestServerThatGoesAwayLeavesHintsUnverified(t *testing.T) {
 	var requests atomic.Int32
 	handler := newHandler(t)

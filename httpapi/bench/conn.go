@@ -20,8 +20,10 @@ import (
 const (
 	// requestTimeout bounds dialling, and one request with its answer.
 	requestTimeout = 10 * time.Second
-	// maxAnswerSize bounds an answer's body, in bytes. A right one has below 200.
-	maxAnswerSize = 16 << 10
+	// maxBodySize and maxAnswerSize bound an answer without and with its header, in
+	// bytes. A right one has below 1,000.
+	maxBodySize   = 16 << 10
+	maxAnswerSize = 32 << 10
 )
 
 // Target is where requests go.
@@ -43,16 +45,17 @@ type Conn struct {
 	target  *Target
 	head    []byte // of each request, up to the value of Content-Length
 	request []byte
-	answer  []byte
-	reader  *bufio.Reader
-	conn    net.Conn    // nil if there is none
-	release func() bool // of what ends conn with ctx
+	body    []byte           // of an answer
+	conn    net.Conn         // nil if there is none
+	bounded io.LimitedReader // of conn
+	reader  *bufio.Reader    // of bounded
+	release func() bool      // of what ends conn with ctx
 }
 
 // NewConn returns a connection that is made with its first request and ends
 // when ctx is done.
 func NewConn(ctx context.Context, t *Target) *Conn {
-	c := &Conn{ctx: ctx, target: t, answer: make([]byte, maxAnswerSize), reader: bufio.NewReader(nil)}
+	c := &Conn{ctx: ctx, target: t, body: make([]byte, maxBodySize), reader: bufio.NewReader(nil)}
 	c.SetToken(t.Token)
 	return c
 }
@@ -95,21 +98,25 @@ func (c *Conn) exchange(body []byte) (a Answer, keep bool, err error) {
 	if _, err := c.conn.Write(c.request); err != nil {
 		return Answer{}, false, err
 	}
+	c.bounded.N = maxAnswerSize
 	response, err := http.ReadResponse(c.reader, nil)
+	for err == nil && response.StatusCode < http.StatusOK { // the answer is still to come
+		response, err = http.ReadResponse(c.reader, nil)
+	}
 	if err != nil {
 		return Answer{}, false, err
 	}
 	size := 0
 	for {
-		n, err := response.Body.Read(c.answer[size:])
+		n, err := response.Body.Read(c.body[size:])
 		size += n
 		switch {
 		case err == io.EOF:
-			return Answer{response.StatusCode, response.Header.Get("Content-Type"), c.answer[:size]}, !response.Close, nil
+			return Answer{response.StatusCode, response.Header.Get("Content-Type"), c.body[:size]}, !response.Close, nil
 		case err != nil:
 			return Answer{}, false, err
-		case size == maxAnswerSize:
-			return Answer{}, false, fmt.Errorf("the answer is %d bytes long or longer", maxAnswerSize)
+		case size == maxBodySize:
+			return Answer{}, false, fmt.Errorf("the answer's body is %d bytes long or longer", maxBodySize)
 		}
 	}
 }
@@ -142,7 +149,8 @@ func (c *Conn) dial() error {
 		conn = secure
 	}
 	c.conn, c.release = conn, context.AfterFunc(c.ctx, func() { conn.Close() })
-	c.reader.Reset(conn)
+	c.bounded.R = conn
+	c.reader.Reset(&c.bounded)
 	return nil
 }
 

@@ -96,6 +96,15 @@ func TestAnswersThatAreNoneAreErrors(t *testing.T) {
 			w.(http.Flusher).Flush()
 			panic(http.ErrAbortHandler)
 		},
+		"a header without end": func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, _ := w.(http.Hijacker).Hijack()
+			fmt.Fprint(conn, "HTTP/1.1 200 OK\r\n")
+			for n := 0; ; n++ {
+				if _, err := fmt.Fprintf(conn, "X-%d: %d\r\n", n, n); err != nil {
+					return
+				}
+			}
+		},
 		"not HTTP": func(w http.ResponseWriter, _ *http.Request) {
 			conn, _, _ := w.(http.Hijacker).Hijack()
 			conn.Write([]byte("SSH-2.0-OpenSSH\r\n\r\n"))
@@ -108,6 +117,20 @@ func TestAnswersThatAreNoneAreErrors(t *testing.T) {
 			t.Errorf("%s: %d %.20q", name, a.Status, a.Body)
 		}
 		server.Close()
+	}
+}
+
+func TestInformationalAnswersAreNotTheAnswer(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusEarlyHints)
+		echo(w, r)
+	}))
+	defer server.Close()
+	c := newConn(t, bench.Target{URL: parse(t, server.URL+"/v1/key")})
+	for range 3 {
+		if a, err := c.Post(nil); err != nil || a.Status != http.StatusAccepted {
+			t.Error(err, a.Status)
+		}
 	}
 }
 

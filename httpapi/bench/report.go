@@ -36,8 +36,10 @@ func newReport(o Options) *Report {
 	return &Report{options: o, refused: make(map[string]int), failed: make(map[string]int)}
 }
 
-// maxTold bounds how many wrong answers are told one by one.
-const maxTold = 10
+const (
+	maxTold  = 10 // wrong answers that are told one by one
+	maxKinds = 30 // of refusals that are counted one by one
+)
 
 // add counts a request.
 func (r *Report) add(t task, err error, took time.Duration) {
@@ -61,7 +63,11 @@ func (r *Report) add(t task, err error, took time.Duration) {
 			r.options.Mismatch(wrong.Error())
 		}
 	case errors.As(err, &refused):
-		r.refused[refused.Error()]++
+		kind := refused.Error()
+		if _, known := r.refused[kind]; !known && len(r.refused) >= maxKinds {
+			kind = "others"
+		}
+		r.refused[kind]++
 	default:
 		r.failed[cause(err)]++
 	}
