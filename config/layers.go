@@ -17,7 +17,7 @@ type origins map[string]string
 // decode lays the flags over the environment over the file over the defaults.
 // What it cannot use it leaves out and reports.
 func decode(root *yaml.Node, flags Flags) (document, origins, []*Problem) {
-	var s strict
+	s := strict{shapes: make(map[reflect.Type]shape)}
 	settings, _ := s.value(root, reflect.TypeFor[document](), "").(map[string]any)
 	problems := s.problems
 	elsewhere := make(origins)

@@ -23,18 +23,21 @@ const secretSize = 44 // of a secret in base64, in bytes
 // _key; in a comment, too.
 func seal(data []byte) (text []byte, secrets [][]byte) {
 	text = bytes.Clone(data)
-	for start := 0; start < len(data); start++ {
-		end := start
-		for end < len(data) && isBase64(data[end]) {
-			end++
+	for at := 0; ; at++ {
+		next := bytes.IndexByte(data[at:], '=')
+		if next < 0 {
+			return text, secrets
 		}
-		if end-start == secretSize-1 && end < len(data) && data[end] == '=' && namesKey(data[:start]) {
+		at += next
+		start := at
+		for start > 0 && isBase64(data[start-1]) && at-start < secretSize {
+			start--
+		}
+		if at-start == secretSize-1 && namesKey(data[:start]) {
 			copy(text[start:], mark(len(secrets)))
-			secrets = append(secrets, data[start:end+1])
+			secrets = append(secrets, data[start:at+1])
 		}
-		start = end
 	}
-	return text, secrets
 }
 
 func isBase64(c byte) bool {

@@ -70,7 +70,27 @@ func yamlProblem(err error) *Problem {
 
 // strict turns a parsed file into nested maps for viper, and notes whatever
 // differs from the shape of a document: unknown and duplicate names, wrong types.
-type strict struct{ problems []*Problem }
+type strict struct {
+	problems []*Problem
+	shapes   map[reflect.Type]shape
+}
+
+// shape is the fields of a section by their names in the file.
+type shape map[string]reflect.StructField
+
+// shapeOf is the shape of a section. It is looked up once: a key ring has
+// thousands of sections of one shape.
+func (s *strict) shapeOf(t reflect.Type) shape {
+	fields, known := s.shapes[t]
+	if !known {
+		fields = make(shape)
+		for field := range t.Fields() {
+			fields[field.Tag.Get("mapstructure")] = field
+		}
+		s.shapes[t] = fields
+	}
+	return fields
+}
 
 func (s *strict) refuse(node *yaml.Node, path, format string, args ...any) {
 	s.problems = append(s.problems, &Problem{Path: path, Line: node.Line, Text: fmt.Sprintf(format, args...)})
@@ -106,15 +126,14 @@ func (s *strict) section(node *yaml.Node, t reflect.Type, path string) any {
 		s.refuse(node, path, "must be a section: lines of the form name: value, indented below it")
 		return nil
 	}
-	section := make(map[string]any)
-	lines := make(map[string]int)
+	fields, section, lines := s.shapeOf(t), make(map[string]any), make(map[string]int)
 	for i := 0; i < len(node.Content); i += 2 {
 		name, value := node.Content[i], node.Content[i+1]
 		if !s.plain(name, path) {
 			continue
 		}
-		field, known := fieldNamed(t, name)
-		if !known {
+		field, known := fields[name.Value]
+		if !known || name.Kind != yaml.ScalarNode {
 			s.refuse(name, path, "%s", unknownName(t, name))
 			continue
 		}
@@ -141,7 +160,7 @@ func (s *strict) list(node *yaml.Node, t reflect.Type, path string) any {
 		switch v := s.value(item, t.Elem(), fmt.Sprintf("%s[%d]", path, i)).(type) {
 		case nil:
 		case map[string]any:
-			fill(list.Index(i), v)
+			fill(list.Index(i), v, s.shapeOf(t.Elem()))
 		default:
 			list.Index(i).Set(reflect.ValueOf(v).Convert(t.Elem()))
 		}
@@ -151,12 +170,10 @@ func (s *strict) list(node *yaml.Node, t reflect.Type, path string) any {
 
 // fill sets the fields of a struct that a section has values for. Viper would as
 // well, but takes longer for ten thousand ring entries than reading the file.
-func fill(section reflect.Value, values map[string]any) {
-	for i := range section.NumField() {
-		field := section.Field(i)
-		if v, given := values[section.Type().Field(i).Tag.Get("mapstructure")]; given {
-			field.Set(reflect.ValueOf(v).Convert(field.Type()))
-		}
+func fill(section reflect.Value, values map[string]any, fields shape) {
+	for name, v := range values {
+		field := section.FieldByIndex(fields[name].Index)
+		field.Set(reflect.ValueOf(v).Convert(field.Type()))
 	}
 }
 
@@ -196,15 +213,6 @@ func quoting(t reflect.Type) string {
 		return `is not in quotes: write the time as "2026-01-31T12:00:00Z"`
 	}
 	return "is not text to YAML: put the value in quotes"
-}
-
-func fieldNamed(t reflect.Type, name *yaml.Node) (reflect.StructField, bool) {
-	for i := range t.NumField() {
-		if f := t.Field(i); name.Kind == yaml.ScalarNode && f.Tag.Get("mapstructure") == name.Value {
-			return f, true
-		}
-	}
-	return reflect.StructField{}, false
 }
 
 // ordinaryName is what an unknown name must look like to be repeated in a

@@ -91,7 +91,7 @@ func (v *validation) checkSecretsDiffer() {
 		field  string
 		secret Secret
 	}
-	var places []place
+	places := make([]place, 0, 2*len(v.entries))
 	for i := range v.entries {
 		for _, p := range []place{{i, "master_key", v.entries[i].MasterKey}, {i, "salt_key", v.entries[i].SaltKey}} {
 			if !p.secret.IsZero() {
