@@ -93,8 +93,8 @@ type service struct {
 // that it is no more than a number to the operating system. To the garbage
 // collector it is in use, and by that it decides how much may come in addition
 // before it collects. What keyhint has in use besides is so little that it would
-// collect after every few hundred requests, at 5 % of the processor.
-const headroomSize = 8 << 20
+// collect after every thousand requests; a tenth of the 99th percentile is that.
+const headroomSize = 6 << 20
 
 // Run serves until ctx is done, goes on for the configured delay, then finishes
 // what is in flight and returns nil. The private listener is there until the
