@@ -27,14 +27,17 @@ func NewSwitch(first http.Handler) *Switch {
 	return s
 }
 
-// Replace puts another handler in force and returns when the former one has
-// answered its last request. The server's timeouts for reading and the access
-// control's for deciding bound how long that takes.
-func (s *Switch) Replace(next http.Handler) {
+// Replace puts another handler in force for all requests that begin from now on.
+// finish returns when the former handler has answered its last request. The
+// server's timeouts for reading and the access control's for deciding bound how
+// long that takes.
+func (s *Switch) Replace(next http.Handler) (finish func()) {
 	former := s.current.Swap(&installed{handler: next})
-	former.mutex.Lock()
-	former.retired = true
-	former.mutex.Unlock()
+	return func() {
+		former.mutex.Lock()
+		former.retired = true
+		former.mutex.Unlock()
+	}
 }
 
 // ServeHTTP answers with the handler in force.

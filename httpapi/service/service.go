@@ -211,10 +211,13 @@ func (s *service) apply(ctx context.Context, c *config.Config) error {
 		err = next.control.settle(ctx)
 	}
 	if err == nil {
-		err = s.issuing.admitAnd(c, func() {
-			s.handler.Replace(next.handler)
+		var finish func()
+		if err = s.issuing.admitAnd(c, func() {
+			finish = s.handler.Replace(next.handler)
 			s.enforce(next)
-		})
+		}); err == nil {
+			finish()
+		}
 	}
 	switch {
 	case err != nil && changed:

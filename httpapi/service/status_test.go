@@ -5,10 +5,14 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -273,4 +277,43 @@ func TestReadinessDetails(t *testing.T) {
 		reload := o.readiness().Checks["reload"]
 		return !reload.OK && reload.Data["failing_since"] != nil
 	})
+}
+
+// What is shown is what new requests get, however long an earlier one takes.
+func TestNewRingIsShownWhileAFormerRequestIsAnswered(t *testing.T) {
+	var requests atomic.Int32
+	asked, answer := make(chan struct{}), make(chan struct{})
+	finish := sync.OnceFunc(func() { close(answer) })
+	host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if requests.Add(1) == 1 {
+			close(asked)
+			<-answer
+		}
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"allow":true}`)
+	}))
+	defer host.Close()
+	defer finish()
+	text := fmt.Sprintf(head, "forward\n  forward:\n    timeout: 10s\n    url: "+host.URL, "") + newEntry(t, 1)
+	o := observe(t, text)
+	answered := make(chan int, 1)
+	go func() {
+		status, _, _ := o.ask(nil)
+		answered <- status
+	}()
+	<-asked
+	o.rewrite(text + newEntry(t, 2))
+	o.eventually("the new ring is shown", func() bool { return len(o.keyring().Entries) == 2 })
+	if _, _, hint := o.ask(nil); !strings.HasPrefix(hint, "kh1.2-") {
+		t.Errorf("a new session has the hint %s", hint)
+	}
+	select {
+	case <-answered:
+		t.Fatal("the former request was answered before")
+	default:
+	}
+	finish()
+	if got := <-answered; got != http.StatusOK {
+		t.Errorf("status %d", got)
+	}
 }
