@@ -50,13 +50,6 @@ func (s *service) auditFor(c *config.Config, former *endpoint) (*audit.Log, erro
 	return openAudit(c, s.metrics)
 }
 
-// abandon closes an audit log that does not come into force, unless it is in force.
-func abandon(log, inForce *audit.Log) {
-	if log != inForce {
-		log.Close()
-	}
-}
-
 // followAudit opens the audit file anew on each hangup, which it passes on, as
 // after a rotation. At each reload interval it does so if the file was moved
 // away, or could not be opened the last time.

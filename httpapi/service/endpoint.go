@@ -100,6 +100,17 @@ func newEndpoint(c *config.Config, former *endpoint, o Options, log *audit.Log, 
 	return e, nil
 }
 
+// release ends what an endpoint that is not in force does not share with the one
+// that is.
+func (e *endpoint) release(inForce *endpoint) {
+	if e.control != inForce.control {
+		e.control.end()
+	}
+	if e.audit != inForce.audit {
+		e.audit.Close()
+	}
+}
+
 // OpenToThisMachine tells whether every caller on this machine, and nobody else,
 // gets every key.
 func OpenToThisMachine(c *config.Config) bool {

@@ -190,52 +190,57 @@ func (s *service) run(ctx context.Context, public, private net.Listener) error {
 // being answered under the former one any more.
 func (s *service) apply(ctx context.Context, c *config.Config) error {
 	former := s.inForce.Load()
-	if OpenToThisMachine(c) && !loopback.IsAddr(s.public) {
-		return errors.New("auth.mode is none, which gives every caller every key, and the listener that is open is not on a loopback address: restart to change both")
-	}
-	if err := validate(c, s.certificate(), s.Now()); err != nil {
-		return err
-	}
-	log, err := s.auditFor(c, former)
+	next, err := s.prepare(ctx, c, former)
 	if err != nil {
 		return err
 	}
-	next, err := newEndpoint(c, former, s.Options, log, s.issuing.mayIssue, s.metrics)
-	if err != nil {
-		abandon(log, former.audit)
+	var finish func()
+	if err := s.issuing.admitAnd(c, func() {
+		finish = s.handler.Replace(next.handler)
+		s.enforce(next)
+	}); err != nil {
+		next.release(former)
 		return err
 	}
-	changed := next.control != former.control
-	if changed {
-		next.control.start(ctx)
-		err = next.control.settle(ctx)
-	}
-	if err == nil {
-		var finish func()
-		if err = s.issuing.admitAnd(c, func() {
-			finish = s.handler.Replace(next.handler)
-			s.enforce(next)
-		}); err == nil {
-			finish()
-		}
-	}
-	switch {
-	case err != nil && changed:
-		next.control.end()
-	case changed:
-		former.control.end()
+	finish()
+	former.release(next)
+	if next.control != former.control {
 		s.Log.Info("another access control is in force", "auth", c.Auth.Mode)
 	}
-	if err != nil {
-		abandon(next.audit, former.audit)
-		return err
-	}
 	if next.audit != former.audit {
-		former.audit.Close()
 		s.Log.Info("another audit log is in force", "audit", c.Audit.Sink)
 	}
 	s.describe()
 	return nil
+}
+
+// prepare makes the endpoint that is to follow the one in force, ready to serve.
+func (s *service) prepare(ctx context.Context, c *config.Config, former *endpoint) (*endpoint, error) {
+	if OpenToThisMachine(c) && !loopback.IsAddr(s.public) {
+		return nil, errors.New("auth.mode is none, which gives every caller every key, and the listener that is open is not on a loopback address: restart to change both")
+	}
+	if err := validate(c, s.certificate(), s.Now()); err != nil {
+		return nil, err
+	}
+	log, err := s.auditFor(c, former)
+	if err != nil {
+		return nil, err
+	}
+	next, err := newEndpoint(c, former, s.Options, log, s.issuing.mayIssue, s.metrics)
+	if err != nil {
+		if log != former.audit {
+			log.Close()
+		}
+		return nil, err
+	}
+	if next.control != former.control {
+		next.control.start(ctx)
+		if err := next.control.settle(ctx); err != nil {
+			next.release(former)
+			return nil, err
+		}
+	}
+	return next, nil
 }
 
 // enforce makes an endpoint the one in force, but for the handler. What it
