@@ -27,6 +27,8 @@ type AddOptions struct {
 	// SecretsDir is an existing folder for the two secrets, as files that their
 	// owner alone may read; empty writes them into the configuration file.
 	SecretsDir string
+	// MaxVersions is how many versions the ring may have then; 0 is any number.
+	MaxVersions uint32
 
 	Now    time.Time     // of the comment; ActivateAt may not be earlier
 	Random io.Reader     // a CSPRNG
@@ -40,6 +42,9 @@ type AddedEntry struct {
 	SecretFiles []string          // with SecretsDir: absolute paths of the master key and the salt key
 	Config      *Config           // as the file is now
 }
+
+// ErrTooManyVersions is what keeps [AddEntry] from going past [AddOptions].MaxVersions.
+var ErrTooManyVersions = errors.New("the ring has as many versions as it may have")
 
 // AddEntry adds an entry with fresh secrets to the ring in a configuration file,
 // under the number after the highest. The rest of the file stays as it is, byte
@@ -77,7 +82,11 @@ func roundUp(t time.Time) time.Time {
 
 // write makes the entry, and the files for its secrets if there should be any.
 func (a *AddedEntry) write(base *editBase, options AddOptions) ([]byte, document, error) {
-	comment, entry, err := freshEntry(base.config.Keyring.Ring.Versions()+1, options.Now, options.Random)
+	versions := base.config.Keyring.Ring.Versions()
+	if options.MaxVersions != 0 && versions >= options.MaxVersions {
+		return nil, document{}, ErrTooManyVersions
+	}
+	comment, entry, err := freshEntry(versions+1, options.Now, options.Random)
 	if err != nil {
 		return nil, document{}, err
 	}

@@ -40,11 +40,11 @@ func (g ring) describe(w http.ResponseWriter, _ *http.Request) {
 
 // addVersion adds an entry that issues at once.
 func (g ring) addVersion(w http.ResponseWriter, _ []byte) {
-	if g.inForce.Keyring.Ring.Versions() >= maxVersions {
+	added, err := config.AddEntry(g.inForce.File, config.AddOptions{MaxVersions: maxVersions, Now: g.Now(), Random: g.Random, Wait: fileWait})
+	if errors.Is(err, config.ErrTooManyVersions) {
 		refuse(w, http.StatusConflict, `The ring has 100 versions, and the page makes no more. "keyhint keyring add" does.`)
 		return
 	}
-	added, err := config.AddEntry(g.inForce.File, config.AddOptions{Now: g.Now(), Random: g.Random, Wait: fileWait})
 	if err != nil {
 		g.fail(w, err)
 		return
