@@ -34,7 +34,7 @@ type Options struct {
 	Document    string        // of all sessions; empty: each has its own
 	Rate        int           // requests per second
 	Connections int           // and so requests in flight, at most
-	Duration    time.Duration // of the load; verifying what is left can add 10 s
+	Duration    time.Duration // of the load; verifying what is left, at the same rate, can add 10 s
 	IssueShare  float64       // of requests that begin a session; the others resolve
 
 	// Progress, if not nil, gets a line of text every Interval.
@@ -70,11 +70,16 @@ func (o Options) Validate() error {
 		return fmt.Errorf("connections must be 1 to %d", MaxConnections)
 	case o.Duration <= 0 || o.Duration > MaxDuration:
 		return fmt.Errorf("the duration must be above 0 and at most %s", MaxDuration)
+	case o.planned() < 1:
+		return errors.New("the duration is too short for one request at this rate")
 	case !(o.IssueShare >= 0 && o.IssueShare <= MaxIssueShare):
 		return fmt.Errorf("the share of requests that issue must be 0 to %g, since each issued session is resolved", MaxIssueShare)
 	}
 	return nil
 }
+
+// planned is how many requests the load is.
+func (o Options) planned() int { return int(o.Duration * time.Duration(o.Rate) / time.Second) }
 
 const (
 	verifyTimeout = 10 * time.Second // for what is left to verify after the load
@@ -106,15 +111,14 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	start := time.Now()
 	running, cancel := context.WithTimeout(ctx, o.Duration+lateness)
 	defer cancel()
-	planned := int(o.Duration * time.Duration(o.Rate) / time.Second)
-	sent := l.run(running, planned, l.sessions.next)
+	sent, sending := l.run(running, o.planned(), l.sessions.next, l.report.add)
 	l.report.Took = time.Since(start)
-	l.report.Unsent = max(0, min(planned, int(l.report.Took*time.Duration(o.Rate)/time.Second))-sent)
+	l.report.Unsent = max(0, min(o.planned(), int(sending*time.Duration(o.Rate)/time.Second))-sent)
 
 	verifying, cancel := context.WithTimeout(work, verifyTimeout)
 	defer cancel()
 	for n := l.sessions.unverified(); n > 0 && verifying.Err() == nil; n = l.sessions.unverified() {
-		l.run(verifying, n, l.sessions.nextUnverified)
+		l.run(verifying, n, l.sessions.nextUnverified, l.report.addVerified)
 	}
 	l.sessions.sum(l.report)
 	return l.report, nil

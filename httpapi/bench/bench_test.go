@@ -25,7 +25,7 @@ func TestLoadOnAnEndpointIsAnsweredAndVerified(t *testing.T) {
 	if err != nil || r.Err() != nil {
 		t.Fatal(err, r)
 	}
-	if n := r.Both.Count() + uint64(r.Unsent); n < 300 || n > 400 { // with what was left to verify
+	if n := r.Both.Count() + uint64(r.Unsent); n != 300 {
 		t.Errorf("%d requests, want 300", n)
 	}
 	if n := r.Issue.Count(); n+1 != uint64(r.Issued) || n > 91 || n < 80 && r.Unsent == 0 {
@@ -138,6 +138,19 @@ func TestEveryWrongAnswerIsFound(t *testing.T) {
 	}
 }
 
+func TestOneKeyForAllSessionsIsFound(t *testing.T) {
+	var told string
+	o := newOptions(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"key":"J5vN6XaGoiIVBJY2GTmvNDwdHvBvMXbBjHEeTMpXsyY","keyHint":"kh1.1-2b1f9d63.019ab1d2-7c40-7d5e-9a51-3f0c6a2e8b17.X2Xk0fGk1hTn7cVd0rJ8vw"}`)
+	}))
+	o.Mismatch = func(text string) { told = text }
+	r, err := bench.Run(t.Context(), o)
+	if err != nil || r.Err() == nil || !strings.Contains(told, "THE KEY OF ANOTHER session") {
+		t.Errorf("%v, %q:\n%s", err, told, r)
+	}
+}
+
 func TestWrongFirstSessionIsAnError(t *testing.T) {
 	wrong := tamper(newHandler(t), false, replace(`"key":"..`, `"key":"xx`))
 	for range 20 {
@@ -199,6 +212,27 @@ func TestServerThatGoesAwayLeavesHintsUnverified(t *testing.T) {
 	}
 }
 
+// What cannot be verified is tried at the rate of the load, not faster.
+func TestTheRateHoldsForVerifying(t *testing.T) {
+	var requests atomic.Int32
+	handler := tamper(newHandler(t), false, problem(429, "urn:keyhint:rate-limited"))
+	o := newOptions(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		handler.ServeHTTP(w, r)
+	}))
+	o.Rate, o.IssueShare = 100, 0.1
+	ctx, cancel := context.WithCancel(t.Context())
+	o.Interval, o.Progress = time.Second, func(string) { cancel() }
+	start := time.Now()
+	r, err := bench.Run(ctx, o)
+	if err != nil || r.Unverified == 0 {
+		t.Fatal(err, r)
+	}
+	if n, most := int(requests.Load()), int(time.Since(start).Seconds()*float64(o.Rate))+2; n > most {
+		t.Errorf("%d requests in %s, want at most %d", n, time.Since(start), most)
+	}
+}
+
 func TestItEndsWithItsContext(t *testing.T) {
 	o := newOptions(t, newHandler(t))
 	o.Duration = time.Hour
@@ -254,6 +288,7 @@ func TestOptionsAreBounded(t *testing.T) {
 		"many connections": {func(o *bench.Options) { o.Connections = 1001 }, "1000"},
 		"no time":          {func(o *bench.Options) { o.Duration = 0 }, "1h"},
 		"a long time":      {func(o *bench.Options) { o.Duration = time.Hour + 1 }, "1h"},
+		"no time for one":  {func(o *bench.Options) { o.Rate, o.Duration = 1, time.Second/2 }, "too short"},
 		"a negative share": {func(o *bench.Options) { o.IssueShare = -0.1 }, "0.5"},
 		"a high share":     {func(o *bench.Options) { o.IssueShare = 0.51 }, "0.5"},
 	} {

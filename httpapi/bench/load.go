@@ -23,8 +23,7 @@ func (l *load) tryOut() error {
 	for range 2 {
 		t := l.sessions.next()
 		got, err := perform(l.conns[0], t)
-		l.sessions.done(t, got, err)
-		if err != nil {
+		if err := l.sessions.done(t, got, err); err != nil {
 			return err
 		}
 	}
@@ -32,8 +31,10 @@ func (l *load) tryOut() error {
 }
 
 // run makes n requests at the configured rate, or as many until ctx is done, and
-// returns how many when all are answered.
-func (l *load) run(ctx context.Context, n int, next func() task) (sent int) {
+// has their results counted. It returns when all are answered, with how many it
+// made and how long it took to send them.
+func (l *load) run(ctx context.Context, n int, next func() task, count func(t task, err error, took time.Duration)) (sent int, took time.Duration) {
+	start := time.Now()
 	due := make(chan time.Time)
 	var all sync.WaitGroup
 	for _, c := range l.conns[:min(n, len(l.conns))] {
@@ -41,20 +42,22 @@ func (l *load) run(ctx context.Context, n int, next func() task) (sent int) {
 			for from := range due {
 				t := next()
 				got, err := perform(c, t)
-				l.report.add(t, err, time.Since(from))
-				l.sessions.done(t, got, err)
+				took := time.Since(from)
+				count(t, l.sessions.done(t, got, err), took)
 			}
 		})
 	}
 	sent = pace(ctx, l.report.options.Rate, n, due)
+	took = time.Since(start)
 	close(due)
 	all.Wait()
-	return sent
+	return sent, took
 }
 
 // pace sends the times from which the latency of n requests counts, each at that
 // time or when somebody takes it. It returns how many were taken when ctx is
-// done.
+// done. The first is due when it would be after another one, so that the rate is
+// kept to by run after run.
 //
 // A request that nobody was free to make counts from when it was due. One that
 // is late because this program slept too long counts from its waking: that is
@@ -65,7 +68,7 @@ func pace(ctx context.Context, rate, n int, due chan<- time.Time) int {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for i := range n {
-		at := start.Add(time.Duration(i) * time.Second / time.Duration(rate))
+		at := start.Add(time.Duration(i+1) * time.Second / time.Duration(rate))
 		if wait := time.Until(at); wait > 0 {
 			timer.Reset(wait)
 			select {

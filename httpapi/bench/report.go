@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -27,7 +28,7 @@ type Report struct {
 
 	options Options
 	mu      sync.Mutex
-	wrong   int            // answers
+	wrong   int            // answers, those after the load included
 	refused map[string]int // answers without a key, by status and problem type
 	failed  map[string]int // requests without an answer, by cause
 }
@@ -41,7 +42,16 @@ const (
 	maxKinds = 30 // of refusals that are counted one by one
 )
 
-// add counts a request.
+// addVerified counts a request after the load, for verifying what is left.
+// Whether it was of use is in [Report.Verified]; nothing else of it counts but a
+// wrong answer.
+func (r *Report) addVerified(t task, err error, took time.Duration) {
+	if errors.As(err, new(mismatch)) {
+		r.add(t, err, took)
+	}
+}
+
+// add counts a request of the load.
 func (r *Report) add(t task, err error, took time.Duration) {
 	var refused refusal
 	var wrong mismatch
@@ -81,6 +91,8 @@ func cause(err error) string {
 		return ErrNotLoopback.Error()
 	case errors.As(err, &network) && network.Timeout():
 		return "no answer in time"
+	case errors.Is(err, net.ErrClosed), errors.Is(err, context.Canceled):
+		return "no answer when it was stopped"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
@@ -135,8 +147,11 @@ func (r *Report) tell() (stop func()) {
 func (r *Report) progress(passed time.Duration, rate float64) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	line := fmt.Sprintf("%s of %s   %.0f/s   p50 %s   p99 %s   refused %d   failed %d", passed.Round(time.Second/10), r.options.Duration,
-		rate, short(r.Both.Quantile(0.5)), short(r.Both.Quantile(0.99)), sum(r.refused), sum(r.failed))
+	when := fmt.Sprintf("%s of %s", passed.Round(time.Second/10), r.options.Duration)
+	if passed > r.options.Duration+lateness {
+		when = "verifying what is left"
+	}
+	line := fmt.Sprintf("%s   %.0f/s   p50 %s   p99 %s   refused %d   failed %d", when, rate, short(r.Both.Quantile(0.5)), short(r.Both.Quantile(0.99)), sum(r.refused), sum(r.failed))
 	if r.wrong > 0 {
 		line += fmt.Sprintf("   WRONG %d", r.wrong)
 	}

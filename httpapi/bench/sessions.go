@@ -23,6 +23,7 @@ func (t task) issues() bool { return t.hint == "" }
 const (
 	maxPending = 4096 // sessions that wait to be verified; from there, no more are issued
 	maxKnown   = 1024 // verified sessions that may be resolved again
+	maxKeys    = 1 << 15
 )
 
 // sessions decides what is asked for. It is safe for any number of goroutines.
@@ -38,10 +39,11 @@ type sessions struct {
 	pending  []session
 	known    []session // that were verified
 	verified int
+	keys     map[string]bool // that were issued lately
 }
 
 func newSessions(document string, issueShare float64) *sessions {
-	return &sessions{document: document, prefix: "keyhint-bench-" + rand.Text()[:8], share: issueShare}
+	return &sessions{document: document, prefix: "keyhint-bench-" + rand.Text()[:8], share: issueShare, keys: make(map[string]bool)}
 }
 
 // next begins a session while fewer than their share were begun. Else it
@@ -86,13 +88,21 @@ func (s *sessions) unverified() int {
 	return len(s.pending)
 }
 
-// done takes the result of a task. A session that could not be verified waits
-// again, unless the answer was wrong.
-func (s *sessions) done(t task, got session, err error) {
+// done takes the result of a task, and returns the error of it: that two sessions
+// have one key only shows here. A session that could not be verified waits again,
+// unless the answer was wrong.
+func (s *sessions) done(t task, got session, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case err == nil && t.issues():
+		if s.keys[got.key] {
+			return mismatch(fmt.Sprintf("the new session on document %q has THE KEY OF ANOTHER session", t.document))
+		}
+		if len(s.keys) == maxKeys {
+			clear(s.keys)
+		}
+		s.keys[got.key] = true
 		s.issued++
 		s.pending = append(s.pending, got)
 	case err == nil && t.verifies:
@@ -105,6 +115,7 @@ func (s *sessions) done(t task, got session, err error) {
 	case t.verifies && !errors.As(err, new(mismatch)):
 		s.pending = append(s.pending, t.session)
 	}
+	return err
 }
 
 // sum puts the numbers of sessions into a report.
