@@ -710,16 +710,19 @@ func benchCommand() *cobra.Command {
 		Use:   "bench",
 		Short: "Put load on an endpoint and verify every answer",
 		Long: `Put load on an endpoint, with sessions of its own, and verify every answer: each
-hint that is issued must resolve to the same key. A wrong answer makes the exit
-code 1. Refusals, such as 429, are counted.
+hint that is issued must resolve to the same key. The exit code is 1 if an answer is
+wrong or a hint could not be verified in the end. Refusals, such as 429, and
+requests without an answer are counted.
 
 Requests are due at a fixed rate, and latency counts from when a request was due,
 so waiting for others is part of it. Ctrl-C ends the load, and what was measured is
 printed. Another machine than this one is loaded with --i-own-this only.
 
-A token opens one document, so name that with it. Take the token from a file or
-from the environment variable ` + benchTokenEnv + `: what is in a command line, every
-user of this machine can read.`,
+To the endpoint these are requests like any other: the audit log and the metrics
+have them. In auth.mode jwt they need a token; it opens one document, so name that
+with it. Take the token from a file or from the environment variable
+` + benchTokenEnv + `: what is in a command line, every user of this machine can
+read. Cookies and client certificates cannot be sent.`,
 		Example: `  keyhint bench --url http://127.0.0.1:8080/v1/key
   keyhint bench --url https://keys.example.com/v1/key --i-own-this --token-file token --document doc-1 --rate 500 --duration 1m`,
 		Args: cobra.NoArgs,
@@ -734,7 +737,9 @@ user of this machine can read.`,
 				if err != nil {
 					return &failure{exitFailed, err, "name a file that holds the token and nothing else"}
 				}
-				o.Target.Token = strings.TrimSpace(string(text))
+				if o.Target.Token = strings.TrimSpace(string(text)); o.Target.Token == "" {
+					return &failure{exitFailed, fmt.Errorf("%s is empty", tokenFile), "name a file that holds the token and nothing else"}
+				}
 			case o.Target.Token == "":
 				o.Target.Token = os.Getenv(benchTokenEnv)
 			}

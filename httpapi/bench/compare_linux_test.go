@@ -70,7 +70,7 @@ type side struct {
 }
 
 // turn is what is measured in a slice.
-type turn struct{ rate, cpu, p50, p99, p999 float64 } // requests/s, us
+type turn struct{ requests, rate, cpu, p50, p99, p999 float64 } // 1, 1/s, us
 
 func newSide(b *testing.B, p *process, body string, tokens []string) *side {
 	s := &side{process: p, body: []byte(body), tokens: tokens}
@@ -111,7 +111,7 @@ func (s *side) takeTurn() {
 	n := float64(latency.Count())
 	us := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
 	s.turns = append(s.turns, turn{
-		n / time.Since(start).Seconds(), us(s.cpu()-used) / n, us(latency.Quantile(0.5)), us(latency.Quantile(0.99)), us(latency.Quantile(0.999)),
+		n, n / time.Since(start).Seconds(), us(s.cpu()-used) / n, us(latency.Quantile(0.5)), us(latency.Quantile(0.99)), us(latency.Quantile(0.999)),
 	})
 }
 
@@ -148,7 +148,7 @@ func takeTurns(b *testing.B, keyhint, bare *side) {
 	for i, prefix := range []string{"", "bare-"} {
 		s, n := sides[i], 0.0
 		for _, t := range s.turns {
-			n += t.rate * slice.Seconds()
+			n += t.requests
 		}
 		allBytes, allTimes := s.allocated()
 		_, most := s.memory()

@@ -27,8 +27,8 @@ import (
 	"keyhint/httpapi/bench"
 )
 
-// profiles is the folder for a profile of each keyhint that runs. If it is
-// empty there are none.
+// profiles is the folder for a profile of the last keyhint that a benchmark ran.
+// If it is empty there are none.
 var profiles = os.Getenv("KEYHINT_BENCH_PROFILES")
 
 // programs are what is measured.
@@ -79,7 +79,9 @@ func (p programs) startKeyhint(b *testing.B, settings string) *process {
 	}
 	args := []string{"serve", "--config", file}
 	if profiles != "" {
-		args = append(args, "--cpuprofile", filepath.Join(profiles, strings.ReplaceAll(b.Name(), "/", "-")+".pprof"))
+		profile := filepath.Join(profiles, strings.ReplaceAll(b.Name(), "/", "-")+".pprof")
+		os.Remove(profile) // keyhint writes over nothing
+		args = append(args, "--cpuprofile", profile)
 	}
 	started, address := spawn(b, p.core, regexp.MustCompile(`"msg":"serving","address":"([^"]+)"`), p.keyhint, args...)
 	started.target, started.metrics = bench.Target{URL: parse(b, "http://"+address+"/v1/key")}, "http://"+admin+"/metrics"
