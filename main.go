@@ -499,7 +499,7 @@ configuration, also tell whether it would resolve now, and if not, why.`,
 				return err
 			}
 			if _, err := resolve(c, hint, documentID); err != nil {
-				return &failure{exitFailed, fmt.Errorf("it does not resolve: %w", err), "the ring, the document id and the namespace must be those it was issued with"}
+				return &failure{exitFailed, fmt.Errorf("it does not resolve: %w", err), unresolved(hint, err)}
 			}
 			return printed(fmt.Fprintln(out, "verified     yes: it was issued for this document, and resolves"))
 		},
@@ -540,7 +540,7 @@ given.`,
 				return unwritten
 			}
 			if err != nil {
-				return &failure{exitFailed, err, "the ring, the document id and the namespace must be those it was issued with"}
+				return &failure{exitFailed, err, unresolved(hint, err)}
 			}
 			return printed(fmt.Fprintln(command.OutOrStdout(), key.Reveal()))
 		},
@@ -558,6 +558,19 @@ given.`,
 func resolve(c *config.Config, hint derive.Hint, documentID string) (derive.Key, error) {
 	doc := derive.Document{Namespace: c.Keyring.Namespace, ID: documentID}
 	return c.Keyring.Ring.Resolve(hint, doc, clock(), c.Keyring.MaxAge)
+}
+
+// unresolved tells what to do about an error of [resolve].
+func unresolved(hint derive.Hint, err error) string {
+	switch {
+	case errors.Is(err, derive.ErrDisabled):
+		return fmt.Sprintf("\"keyhint keyring set-status %d resolve_only\" lets its sessions be read again", hint.Version())
+	case errors.Is(err, derive.ErrDestroyed):
+		return "the secrets of its version are gone, and the key with them"
+	case errors.Is(err, derive.ErrExpired):
+		return "it is older than keyring.max_age; with a longer one it resolves"
+	}
+	return "the ring, the document id and the namespace must be those it was issued with"
 }
 
 // showHelp runs a command that only groups others. Without it cobra would show

@@ -69,7 +69,11 @@ func (s *server) raiseAlarm(err error, x *exchange) {
 	for _, a := range s.alarms {
 		if errors.Is(err, a.cause) {
 			a.limit.Do(func() {
-				s.Log.Log(context.Background(), a.level, a.message, "cause", err, "version", x.version, "request_id", x.requestID)
+				log := s.Log.With("cause", err)
+				if x.version != 0 {
+					log = log.With("version", x.version)
+				}
+				log.Log(context.Background(), a.level, a.message, "request_id", x.requestID)
 			})
 			return
 		}

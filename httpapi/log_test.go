@@ -189,7 +189,8 @@ func TestAlarmsAreLoggedOnceAMinute(t *testing.T) {
 						t.Fatalf("%d lines, want %d: %v", len(records), want, records)
 					}
 					for _, r := range records {
-						if r["level"] != test.level || r["request_id"] == "" {
+						_, named := r["version"]
+						if r["level"] != test.level || r["request_id"] == "" || named != (test.keyHint != "null") {
 							t.Errorf("the alarm is %v", r)
 						}
 					}
