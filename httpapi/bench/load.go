@@ -56,8 +56,8 @@ func (l *load) run(ctx context.Context, n int, next func() task, count func(t ta
 
 // pace sends the times from which the latency of n requests counts, each at that
 // time or when somebody takes it. It returns how many were taken when ctx is
-// done. The first is due when it would be after another one, so that the rate is
-// kept to by run after run.
+// done. The first is due one interval after the start, so that runs in a row keep
+// to the rate as well.
 //
 // A request that nobody was free to make counts from when it was due. One that
 // is late because this program slept too long counts from its waking: that is
