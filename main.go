@@ -821,7 +821,7 @@ func runBench(command *cobra.Command, o bench.Options) error {
 	report, err := bench.Run(ctx, o)
 	fmt.Fprint(notes, begin)
 	if err != nil {
-		return &failure{exitFailed, fmt.Errorf("the first session: %w", err), "see that the endpoint is there, and that the token is for it and for the document"}
+		return &failure{exitFailed, fmt.Errorf("the first session: %w", err), "see that the endpoint is there, and that the token is for it and for the document that --document names"}
 	}
 	if err := printed(io.WriteString(command.OutOrStdout(), report.String())); err != nil {
 		return err
