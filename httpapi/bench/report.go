@@ -17,7 +17,7 @@ import (
 
 // Report is what came of a load.
 type Report struct {
-	Issue, Resolve Histogram     // latencies of right answers
+	Issue, Resolve Histogram     // latencies of right answers, under load
 	Both           Histogram     // all of these
 	Took           time.Duration // the load
 	Unsent         int           // requests that were due and had no free connection until the end
